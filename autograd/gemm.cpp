@@ -1,0 +1,104 @@
+#include "autograd/gemm.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <xtensor-blas/xblas.hpp>
+
+#include "autograd/product_sizes.hpp"
+
+namespace xtape {
+namespace {
+
+using Index = xt::blas_index_t;
+
+Index index(std::size_t value) {
+    if (value > static_cast<std::size_t>(std::numeric_limits<Index>::max()))
+        throw std::length_error("[gemm] size " + std::to_string(value) + " is larger than a BLAS index");
+    return static_cast<Index>(value);
+}
+
+template <class T>
+void fill_zero(const MatrixView<T>& c) {
+    for (std::size_t i = 0; i < c.rows; ++i)
+        for (std::size_t j = 0; j < c.cols; ++j) c(i, j) = T(0);
+}
+
+/// What BLAS takes: a row-major matrix or its transpose, and the distance between its rows.
+template <class T>
+struct BlasOperand {
+    const T* data;
+    Index leading;
+    cxxblas::Transpose op;
+};
+
+/// True when consecutive rows can be addressed with a BLAS leading dimension.
+template <class T>
+bool is_row_major(const MatrixView<const T>& a) {
+    bool unit = a.col_stride == 1 || a.cols == 1;
+    return unit &&
+           (a.rows == 1 || a.row_stride >= static_cast<std::ptrdiff_t>(std::max<std::size_t>(a.cols, 1)));
+}
+
+template <class T>
+Index leading_dimension(const MatrixView<const T>& a) {
+    return a.rows == 1 ? index(std::max<std::size_t>(a.cols, 1))
+                       : index(static_cast<std::size_t>(a.row_stride));
+}
+
+/// A matrix BLAS can read: a itself, or a copy of it in `copy`, whose memory outlives the call for the next
+/// one.
+template <class T>
+BlasOperand<T> operand(const MatrixView<const T>& a, std::vector<T>& copy) {
+    if (is_row_major(a)) return {a.data, leading_dimension(a), cxxblas::NoTrans};
+    MatrixView<const T> t = a.transposed();
+    if (is_row_major(t)) return {t.data, leading_dimension(t), cxxblas::Trans};
+    copy.resize(a.rows * a.cols);
+    MatrixView<T> dense(copy.data(), a.rows, a.cols);
+    for (std::size_t i = 0; i < a.rows; ++i)
+        for (std::size_t j = 0; j < a.cols; ++j) dense(i, j) = a(i, j);
+    return {copy.data(), index(a.cols), cxxblas::NoTrans};
+}
+
+/// c = a x + c for a column x and a column c.
+template <class T>
+void add_matrix_times_column(const MatrixView<const T>& a, const MatrixView<const T>& x,
+                             const MatrixView<T>& c) {
+    thread_local std::vector<T> a_copy, x_copy;
+    BlasOperand<T> matrix = operand(a, a_copy), column = operand(x, x_copy);
+    bool stored = matrix.op == cxxblas::NoTrans;
+    cxxblas::gemv<Index>(cxxblas::RowMajor, matrix.op, index(stored ? a.rows : a.cols),
+                         index(stored ? a.cols : a.rows), T(1), matrix.data, matrix.leading, column.data,
+                         column.leading, T(1), c.data,
+                         c.rows == 1 ? 1 : index(static_cast<std::size_t>(c.row_stride)));
+}
+
+}  // namespace
+
+template <class T>
+void gemm(MatrixView<const std::type_identity_t<T>> a, MatrixView<const std::type_identity_t<T>> b,
+          std::type_identity_t<T> beta, MatrixView<T> c) {
+    detail::check_product<T>(a, b.rows, b.cols, beta, c);
+    if (c.rows == 0 || c.cols == 0) return;
+    // BLAS libraries disagree on whether 0 · NaN in c is 0 for gemv and for k = 0, so these are cleared here.
+    bool vector = c.rows == 1 || c.cols == 1;
+    if (beta == T(0) && (vector || a.cols == 0)) fill_zero(c);
+    if (a.cols == 0) return;
+
+    if (c.cols == 1) return add_matrix_times_column<T>(a, b, c);
+    if (c.rows == 1) return add_matrix_times_column<T>(b.transposed(), a.transposed(), c.transposed());
+    thread_local std::vector<T> a_copy, b_copy;
+    BlasOperand<T> left = operand<T>(a, a_copy), right = operand<T>(b, b_copy);
+    cxxblas::gemm<Index>(cxxblas::RowMajor, left.op, right.op, index(c.rows), index(c.cols), index(a.cols),
+                         T(1), left.data, left.leading, right.data, right.leading, beta, c.data,
+                         index(static_cast<std::size_t>(c.row_stride)));
+}
+
+template void gemm<float>(MatrixView<const float>, MatrixView<const float>, float, MatrixView<float>);
+template void gemm<double>(MatrixView<const double>, MatrixView<const double>, double, MatrixView<double>);
+
+}  // namespace xtape

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+#include "autograd/matrix_view.hpp"
+
+namespace xtape {
+
+/// A right operand laid out once for many products by it: column panels as wide as the micro-kernel, each
+/// stored row after row, so that every product streams through it. It doesn't own its memory, and the layout
+/// belongs to the library's instruction set: pack, use and forget it within one process.
+template <class T>
+struct PackedMatrix {
+    const T* data = nullptr;
+    std::size_t rows = 0;
+    std::size_t cols = 0;
+};
+
+/// How many values pack() writes for a k×n matrix.
+template <class T>
+std::size_t packed_size(std::size_t k, std::size_t n);
+
+/// Packs b (k×n, any strides) into memory of packed_size(k, n) values, aligned to 64 bytes.
+template <class T>
+PackedMatrix<T> pack(MatrixView<const T> b, std::type_identity_t<T>* memory);
+
+template <class T>
+PackedMatrix<T> pack(MatrixView<T> b, std::type_identity_t<T>* memory) requires(!std::is_const_v<T>) {
+    return pack(MatrixView<const T>(b), memory);
+}
+
+/// c = a b + beta c with a m×k (any strides), b k×n packed, c m×n with unit column stride. beta is 0 or 1;
+/// with 0, c is only written. c must not overlap a.
+/// Each element is one sum in the order of k, fused where the machine fuses: a row of c has the same bits
+/// whatever m is and wherever the row stands.
+/// Throws ShapeError when the sizes don't fit.
+template <class T>
+void gemm(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b, std::type_identity_t<T> beta,
+          MatrixView<T> c);
+
+/// Whether `uses` products (m×k)·(k×n) are faster with the right operand packed, the packing included.
+/// `transposed` says that the operand is stored with its columns contiguous (it is the transpose of a
+/// row-major matrix), which costs more to pack and more for BLAS to multiply by.
+template <class T>
+bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses, bool transposed);
+
+}  // namespace xtape

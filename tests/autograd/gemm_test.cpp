@@ -1,0 +1,224 @@
+#include "autograd/gemm.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <vector>
+
+#include "autograd/error.hpp"
+#include "tests/catch.hpp"
+
+using xtape::MatrixView;
+
+namespace {
+
+/// How a test matrix lies in memory.
+enum class Layout { row_major, transposed, column_block, transposed_block, strided, backwards, repeated_row };
+constexpr Layout layouts[] = {Layout::row_major,        Layout::transposed, Layout::column_block,
+                              Layout::transposed_block, Layout::strided,    Layout::backwards,
+                              Layout::repeated_row};
+
+/// A matrix with its memory, filled with random numbers in (-1, 1).
+template <class T>
+struct Matrix {
+    std::vector<T> memory;
+    MatrixView<const T> view;
+
+    Matrix(std::size_t rows, std::size_t cols, Layout layout, std::mt19937& engine)
+        : memory((rows + 1) * (cols + 5) * 6) {
+        std::uniform_real_distribution<T> uniform(-1, 1);
+        for (T& value : memory) value = uniform(engine);
+        auto r = static_cast<std::ptrdiff_t>(rows), c = static_cast<std::ptrdiff_t>(cols);
+        const T* begin = memory.data();
+        const T* end = begin + memory.size() - 1;
+        switch (layout) {
+            case Layout::row_major:
+                view = {begin, rows, cols, c, 1};
+                break;
+            case Layout::transposed:
+                view = {begin, rows, cols, 1, r};
+                break;
+            case Layout::column_block:
+                view = {begin + 2, rows, cols, c + 5, 1};
+                break;
+            case Layout::transposed_block:
+                view = {begin + 3, rows, cols, 1, r + 1};
+                break;
+            case Layout::strided:
+                view = {begin, rows, cols, 2 * (c + 1), 2};
+                break;
+            case Layout::backwards:
+                view = {end, rows, cols, -c, -1};
+                break;
+            case Layout::repeated_row:
+                view = {begin, rows, cols, 0, 1};
+                break;
+        }
+    }
+};
+
+/// Packed operands with the aligned memory under them.
+template <class T>
+struct Packed {
+    struct Free {
+        void operator()(T* block) const { std::free(block); }
+    };
+    std::unique_ptr<T, Free> memory;
+    xtape::PackedMatrix<T> matrix;
+
+    explicit Packed(MatrixView<const T> b) {
+        std::size_t bytes = (xtape::packed_size<T>(b.rows, b.cols) * sizeof(T) + 63) / 64 * 64;
+        memory.reset(static_cast<T*>(std::aligned_alloc(64, bytes > 0 ? bytes : 64)));
+        matrix = xtape::pack(b, memory.get());
+    }
+};
+
+/// The largest error of c = a b + beta c over all elements, as a part of what rounding allows: (k + 1)
+/// epsilon times the sum of all magnitudes. Infinite for a NaN and when something beside c was written.
+template <class T, class Multiply>
+double error(const MatrixView<const T>& a, const MatrixView<const T>& b, T beta, const Multiply& multiply) {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    constexpr std::size_t gap = 3;
+    constexpr T untouched = T(-77);
+    std::size_t stride = b.cols + gap;
+    std::vector<T> memory(a.rows * stride + gap, untouched);
+    MatrixView<T> c(memory.data(), a.rows, b.cols, static_cast<std::ptrdiff_t>(stride));
+    auto start = [](std::size_t i, std::size_t j) { return T(i % 5) / 3 - T(j % 7) / 5; };
+    for (std::size_t i = 0; i < c.rows; ++i)
+        for (std::size_t j = 0; j < c.cols; ++j)
+            c(i, j) = beta == T(0) ? std::numeric_limits<T>::quiet_NaN() : start(i, j);
+    multiply(c);
+    double worst = 0;
+    for (std::size_t i = 0; i < c.rows; ++i) {
+        for (std::size_t j = 0; j < c.cols; ++j) {
+            long double exact = beta == T(0) ? 0 : start(i, j), magnitude = std::abs(exact);
+            for (std::size_t l = 0; l < a.cols; ++l) {
+                long double product = static_cast<long double>(a(i, l)) * b(l, j);
+                exact += product;
+                magnitude += std::abs(product);
+            }
+            long double allowed =
+                static_cast<long double>(a.cols + 1) * std::numeric_limits<T>::epsilon() * magnitude;
+            long double difference = std::abs(exact - c(i, j));
+            if (std::isnan(c(i, j))) return infinity;
+            if (difference > 0) worst = std::max(worst, static_cast<double>(difference / allowed));
+        }
+        for (std::size_t j = b.cols; j < stride; ++j)
+            if (memory[i * stride + j] != untouched) return infinity;
+    }
+    return worst;
+}
+
+struct Size {
+    std::size_t m, k, n;
+};
+constexpr Size sizes[] = {{1, 1, 1},     {1, 7, 5},    {7, 5, 1},    {3, 1, 4},
+                          {2, 3, 4},     {5, 17, 33},  {9, 64, 48},  {13, 31, 50},
+                          {17, 130, 47}, {1, 40, 300}, {2, 33, 199}, {20, 260, 97}};
+constexpr Size empty_sizes[] = {{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {1, 0, 4}, {4, 0, 1}, {1, 0, 1}, {0, 0, 0}};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("gemm: agrees with the sum of products for every layout of both operands", "[gemm]", float,
+                   double) {
+    using T = TestType;
+    std::mt19937 engine(1);
+    for (Size s : sizes)
+        for (Layout left : layouts)
+            for (Layout right : layouts)
+                for (T beta : {T(0), T(1)}) {
+                    Matrix<T> a(s.m, s.k, left, engine), b(s.k, s.n, right, engine);
+                    CAPTURE(s.m, s.k, s.n, static_cast<int>(left), static_cast<int>(right), beta);
+                    CHECK(error<T>(a.view, b.view, beta,
+                                   [&](MatrixView<T> c) { xtape::gemm(a.view, b.view, beta, c); }) <= 1);
+                }
+}
+
+TEMPLATE_TEST_CASE("gemm: a packed right operand gives the sum of products", "[gemm]", float, double) {
+    using T = TestType;
+    std::mt19937 engine(2);
+    for (Size s : sizes)
+        for (Layout left : layouts)
+            for (Layout right : layouts)
+                for (T beta : {T(0), T(1)}) {
+                    Matrix<T> a(s.m, s.k, left, engine), b(s.k, s.n, right, engine);
+                    Packed<T> packed(b.view);
+                    CAPTURE(s.m, s.k, s.n, static_cast<int>(left), static_cast<int>(right), beta);
+                    CHECK(error<T>(a.view, b.view, beta, [&](MatrixView<T> c) {
+                              xtape::gemm(a.view, packed.matrix, beta, c);
+                          }) <= 1);
+                }
+}
+
+TEMPLATE_TEST_CASE("gemm: an empty inner dimension gives zeros, empty results are left alone", "[gemm]",
+                   float, double) {
+    using T = TestType;
+    std::mt19937 engine(3);
+    for (Size s : empty_sizes)
+        for (T beta : {T(0), T(1)}) {
+            Matrix<T> a(s.m, s.k, Layout::row_major, engine), b(s.k, s.n, Layout::row_major, engine);
+            Packed<T> packed(b.view);
+            CAPTURE(s.m, s.k, s.n, beta);
+            CHECK(error<T>(a.view, b.view, beta,
+                           [&](MatrixView<T> c) { xtape::gemm(a.view, b.view, beta, c); }) <= 1);
+            CHECK(error<T>(a.view, b.view, beta,
+                           [&](MatrixView<T> c) { xtape::gemm(a.view, packed.matrix, beta, c); }) <= 1);
+        }
+}
+
+TEMPLATE_TEST_CASE("gemm: packed, a row has the same bits whatever the number of rows and its position",
+                   "[gemm]", float, double) {
+    using T = TestType;
+    std::mt19937 engine(4);
+    constexpr std::size_t k = 300, n = 211, most = 21;
+    Matrix<T> a(most, k, Layout::row_major, engine), b(k, n, Layout::transposed, engine);
+    Packed<T> packed(b.view);
+    std::vector<T> alone(most * n), together(most * n);
+    for (std::size_t i = 0; i < most; ++i)
+        xtape::gemm(a.view.row_block(i, 1), packed.matrix, T(0), MatrixView<T>(alone.data() + i * n, 1, n));
+    for (std::size_t m = 1; m <= most; ++m) {
+        std::size_t first = most - m;
+        xtape::gemm(a.view.row_block(first, m), packed.matrix, T(0), MatrixView<T>(together.data(), m, n));
+        CAPTURE(m);
+        CHECK(std::equal(together.begin(), together.begin() + static_cast<std::ptrdiff_t>(m * n),
+                         alone.begin() + static_cast<std::ptrdiff_t>(first * n)));
+    }
+}
+
+TEST_CASE("gemm: sizes that don't fit are named in the error", "[gemm]") {
+    std::vector<double> memory(100, 1.0);
+    MatrixView<const double> a(memory.data(), 2, 3), b(memory.data(), 4, 5);
+    std::vector<double> result(100);
+    MatrixView<double> c(result.data(), 2, 5);
+    CHECK_THROWS_WITH(xtape::gemm(a, b, 0.0, c), Catch::Contains("[gemm] (2, 3) times (4, 5) into (2, 5)"));
+    CHECK_THROWS_AS(xtape::gemm(a, b.row_block(0, 3), 0.0, MatrixView<double>(result.data(), 3, 5)),
+                    xtape::ShapeError);
+    CHECK_THROWS_AS(xtape::gemm(a, b.row_block(0, 3), 0.0, MatrixView<double>(result.data(), 2, 4)),
+                    xtape::ShapeError);
+    Packed<double> packed(b);
+    CHECK_THROWS_AS(xtape::gemm(a, packed.matrix, 0.0, c), xtape::ShapeError);
+}
+
+TEST_CASE("gemm: a result that isn't made of separate contiguous rows is refused", "[gemm]") {
+    std::vector<double> memory(100, 1.0), result(100);
+    MatrixView<const double> a(memory.data(), 2, 3), b(memory.data(), 3, 4);
+    CHECK_THROWS_AS(xtape::gemm(a, b, 0.0, MatrixView<double>(result.data(), 2, 4, 1, 2)), xtape::ShapeError);
+    CHECK_THROWS_AS(xtape::gemm(a, b, 0.0, MatrixView<double>(result.data(), 2, 4, 3, 1)), xtape::ShapeError);
+    CHECK_THROWS_AS(xtape::gemm(a, b, 0.5, MatrixView<double>(result.data(), 2, 4)), std::invalid_argument);
+}
+
+TEST_CASE("matrix view: blocks and transposes address the same elements", "[gemm]") {
+    std::vector<double> memory(12);
+    for (std::size_t i = 0; i < 12; ++i) memory[i] = static_cast<double>(i);
+    MatrixView<double> a(memory.data(), 3, 4);
+    CHECK(a(2, 1) == 9);
+    CHECK(a.transposed()(1, 2) == 9);
+    CHECK(a.row_block(1, 2)(1, 1) == 9);
+    CHECK(a.column_block(1, 3)(2, 0) == 9);
+    CHECK(a.column_block(1, 3).transposed().row_block(0, 1)(0, 2) == 9);
+}

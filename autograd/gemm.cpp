@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <limits>
+#include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -77,6 +80,31 @@ void add_matrix_times_column(const MatrixView<const T>& a, const MatrixView<cons
                          c.rows == 1 ? 1 : index(static_cast<std::size_t>(c.row_stride)));
 }
 
+/// Memory for a right operand that is packed for one product: a block of columns that fits the second-level
+/// cache.
+constexpr std::size_t block_bytes = std::size_t(1) << 20;
+constexpr std::size_t panel = 192;
+
+/// c = a b + beta c by packing b on the way, where that beats BLAS.
+template <class T>
+bool multiply_packed(const MatrixView<const T>& a, const MatrixView<const T>& b, T beta,
+                     const MatrixView<T>& c) {
+    std::size_t block = block_bytes / sizeof(T) / b.rows / panel * panel;
+    bool plain = a.col_stride == 1 && (b.col_stride == 1 || b.row_stride == 1);
+    if (!plain || block == 0 || !packing_pays<T>(c.rows, b.rows, c.cols, 1, b.col_stride != 1)) return false;
+    struct Free {
+        void operator()(T* memory) const { std::free(memory); }
+    };
+    thread_local std::unique_ptr<T, Free> memory;
+    if (!memory) memory.reset(static_cast<T*>(std::aligned_alloc(64, block_bytes)));
+    if (!memory) throw std::bad_alloc();
+    for (std::size_t begin = 0; begin < b.cols; begin += block) {
+        std::size_t count = std::min(block, b.cols - begin);
+        gemm(a, pack(b.column_block(begin, count), memory.get()), beta, c.column_block(begin, count));
+    }
+    return true;
+}
+
 }  // namespace
 
 template <class T>
@@ -91,6 +119,7 @@ void gemm(MatrixView<const std::type_identity_t<T>> a, MatrixView<const std::typ
 
     if (c.cols == 1) return add_matrix_times_column<T>(a, b, c);
     if (c.rows == 1) return add_matrix_times_column<T>(b.transposed(), a.transposed(), c.transposed());
+    if (multiply_packed<T>(a, b, beta, c)) return;
     thread_local std::vector<T> a_copy, b_copy;
     BlasOperand<T> left = operand<T>(a, a_copy), right = operand<T>(b, b_copy);
     cxxblas::gemm<Index>(cxxblas::RowMajor, left.op, right.op, index(c.rows), index(c.cols), index(a.cols),

@@ -1,10 +1,11 @@
 #pragma once
 
-#include <algorithm>
-#include <cmath>
+#include <bit>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 // g++ 12 takes the deliberately undefined registers of its own AVX-512 intrinsics for mistakes.
@@ -26,24 +27,25 @@ template <class T, class Arch>
 struct PackMask {
     xsimd::batch_bool<T, Arch> lanes;
 
-    friend Pack<T, Arch> where(const PackMask& condition, const Pack<T, Arch>& a, const Pack<T, Arch>& b) {
-        return xsimd::select(condition.lanes, a.lanes, b.lanes);
-    }
-
     friend PackMask operator&&(const PackMask& a, const PackMask& b) { return {a.lanes & b.lanes}; }
     friend PackMask operator||(const PackMask& a, const PackMask& b) { return {a.lanes | b.lanes}; }
     friend PackMask operator!(const PackMask& a) { return {!a.lanes}; }
+
+    friend Pack<T, Arch> where(const PackMask& condition, const Pack<T, Arch>& a, const Pack<T, Arch>& b) {
+        return xsimd::select(condition.lanes, a.lanes, b.lanes);
+    }
 };
 
-/// As many numbers as one register holds: the number type that the hot loops read a rule with.
-/// The instruction set is part of the type's name, so that code compiled for two of them never merges.
-/// Every lane is computed from that lane alone: an element's bits depend neither on its place nor on its
-/// neighbours.
+/// As many numbers as one register holds: the number type that the hot loops read a rule with. The
+/// instruction set is part of the type's name, so that code compiled for two of them never merges. A lane is
+/// computed from that lane alone: an element's bits depend neither on its place nor on its neighbours.
+/// The elementary functions are in vector_math.hpp.
 template <std::floating_point T, class Arch>
 struct Pack {
     using value_type = T;
-    using Batch = xsimd::batch<T, Arch>;
     using Mask = PackMask<T, Arch>;
+    using Batch = xsimd::batch<T, Arch>;
+    using Bits = xsimd::batch<std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>, Arch>;
     static constexpr std::size_t size = Batch::size;
 
     Batch lanes;
@@ -57,46 +59,33 @@ struct Pack {
     requires std::is_arithmetic_v<Constant> Pack(Constant constant) : lanes(static_cast<T>(constant)) {}
 
     /// A condition is the number 1 where it holds and 0 elsewhere.
-    Pack(const Mask& condition) : lanes(xsimd::select(condition.lanes, Batch(T(1)), Batch(T(0)))) {}
+    Pack(const Mask& condition) : Pack(where(condition, Pack(1), Pack(0))) {}
 
-    /// Neither reading nor writing asks for alignment.
+    // Memory. No address needs to be aligned.
+
     static Pack load(const T* source) { return Batch::load_unaligned(source); }
     void store(T* target) const { lanes.store_unaligned(target); }
 
-    /// The first n numbers (n <= size) from `source`, 0 in the lanes behind them; nothing beyond them is
-    /// read.
-    static Pack load_first(const T* source, std::size_t n) {
-        alignas(Arch::alignment()) T buffer[size] = {};
-        copy_first<size / 2>(source, buffer, n);
-        return Batch::load_aligned(buffer);
-    }
-
+    /// The first n numbers (n <= size), and 0 in the lanes behind them. Nothing beyond them is read.
+    static Pack load_first(const T* source, std::size_t n);
     /// Writes the first n lanes (n <= size) and nothing else.
-    void store_first(T* target, std::size_t n) const {
-        alignas(Arch::alignment()) T buffer[size];
-        lanes.store_aligned(buffer);
-        copy_first<size / 2>(buffer, target, n);
-    }
+    void store_first(T* target, std::size_t n) const;
 
-    /// Sum over the lanes, in a fixed order (by halves).
-    T sum() const {
-        alignas(Arch::alignment()) T buffer[size];
-        lanes.store_aligned(buffer);
-        for (std::size_t half = size / 2; half > 0; half /= 2)
-            for (std::size_t i = 0; i < half; ++i) buffer[i] += buffer[i + half];
-        return buffer[0];
-    }
+    /// The sum of all lanes, added by halves.
+    T sum() const;
 
-    Pack& operator+=(const Pack& other) { return *this = *this + other; }
-    Pack& operator-=(const Pack& other) { return *this = *this - other; }
-    Pack& operator*=(const Pack& other) { return *this = *this * other; }
-    Pack& operator/=(const Pack& other) { return *this = *this / other; }
+    // Arithmetic.
 
     friend Pack operator+(const Pack& a, const Pack& b) { return a.lanes + b.lanes; }
     friend Pack operator-(const Pack& a, const Pack& b) { return a.lanes - b.lanes; }
     friend Pack operator*(const Pack& a, const Pack& b) { return a.lanes * b.lanes; }
     friend Pack operator/(const Pack& a, const Pack& b) { return a.lanes / b.lanes; }
-    friend Pack operator-(const Pack& x) { return -x.lanes; }
+    friend Pack operator-(const Pack& x) { return from_bits(x.bits() ^ sign_bit()); }
+
+    Pack& operator+=(const Pack& other) { return *this = *this + other; }
+    Pack& operator-=(const Pack& other) { return *this = *this - other; }
+    Pack& operator*=(const Pack& other) { return *this = *this * other; }
+    Pack& operator/=(const Pack& other) { return *this = *this / other; }
 
     friend Mask operator==(const Pack& a, const Pack& b) { return {a.lanes == b.lanes}; }
     friend Mask operator!=(const Pack& a, const Pack& b) { return {a.lanes != b.lanes}; }
@@ -109,9 +98,9 @@ struct Pack {
     friend Pack minimum(const Pack& a, const Pack& b) { return where(a < b || a != a, a, b); }
     friend Pack maximum(const Pack& a, const Pack& b) { return where(a > b || a != a, a, b); }
 
-    friend Pack abs(const Pack& x) { return xsimd::abs(x.lanes); }
-    /// -1, 1, or x itself if it is a zero or NaN.
+    /// -1 or 1; a zero and NaN stay what they are.
     friend Pack sign(const Pack& x) { return where(x > 0, 1, where(x < 0, -1, x)); }
+    friend Pack abs(const Pack& x) { return from_bits(x.bits() & ~sign_bit()); }
     friend Pack sqrt(const Pack& x) { return xsimd::sqrt(x.lanes); }
 
     /// a * b + c, rounded once where the machine can.
@@ -119,38 +108,76 @@ struct Pack {
         return xsimd::fma(a.lanes, b.lanes, c.lanes);
     }
 
-    /// Applies a function of one or two plain numbers lane by lane: for what has no vector form that is
-    /// accurate.
-    template <class F, class... Packs>
-    static Pack lane_by_lane(F function, const Pack& a, const Packs&... rest) {
-        alignas(Arch::alignment()) T result[size];
-        alignas(Arch::alignment()) T inputs[1 + sizeof...(Packs)][size];
-        std::size_t k = 0;
-        a.lanes.store_aligned(inputs[k++]);
-        (rest.lanes.store_aligned(inputs[k++]), ...);
-        for (std::size_t i = 0; i < size; ++i)
-            if constexpr (sizeof...(Packs) == 0)
-                result[i] = function(inputs[0][i]);
-            else
-                result[i] = function(inputs[0][i], inputs[1][i]);
-        return Batch::load_aligned(result);
-    }
+    // The lanes as integers. Signs are changed there: compilers see through integer operations, and compute what
+    // a function of x and the same function of -x have in common only once.
 
-  private:
-    /// Copies n < 2 * Chunk numbers in pieces whose sizes are powers of two, each a single move.
+    Bits bits() const { return std::bit_cast<Bits>(lanes); }
+    static Pack from_bits(const Bits& bits) { return std::bit_cast<Batch>(bits); }
+    static Bits sign_bit() { return std::numeric_limits<typename Bits::value_type>::min(); }
+
+private:
+    using Buffer = T[size];
+
     template <std::size_t Chunk>
-    static void copy_first(const T* source, T* target, std::size_t n) {
-        if (n >= size) {
-            std::memcpy(target, source, sizeof(T) * size);
-        } else if constexpr (Chunk > 0) {
-            if (n & Chunk) {
-                std::memcpy(target, source, sizeof(T) * Chunk);
-                source += Chunk;
-                target += Chunk;
-            }
-            copy_first<Chunk / 2>(source, target, n & (Chunk - 1));
-        }
-    }
+    static void copy_first(const T* source, T* target, std::size_t n);
 };
+
+/// Copies n < 2 * Chunk numbers, Chunk a power of two, in pieces of such sizes, each of which is one move.
+template <std::floating_point T, class Arch>
+template <std::size_t Chunk>
+void Pack<T, Arch>::copy_first(const T* source, T* target, std::size_t n) {
+    if constexpr (Chunk > 0) {
+        if (n & Chunk) {
+            std::memcpy(target, source, sizeof(T) * Chunk);
+            source += Chunk;
+            target += Chunk;
+        }
+        copy_first<Chunk / 2>(source, target, n);
+    }
+}
+
+template <std::floating_point T, class Arch>
+void Pack<T, Arch>::store_first(T* target, std::size_t n) const {
+    alignas(Batch) Buffer buffer;
+    lanes.store_aligned(buffer);
+    copy_first<size>(buffer, target, n);
+}
+
+template <std::floating_point T, class Arch>
+Pack<T, Arch> Pack<T, Arch>::load_first(const T* source, std::size_t n) {
+    // A register read from memory that was just written in smaller pieces would have to wait for them.
+#if XSIMD_WITH_AVX512F
+    if constexpr (std::derived_from<Arch, xsimd::avx512f>) {
+        const auto mask = static_cast<__mmask16>((1U << n) - 1);
+        if constexpr (sizeof(T) == 4)
+            return Batch(_mm512_maskz_loadu_ps(mask, source));
+        else
+            return Batch(_mm512_maskz_loadu_pd(static_cast<__mmask8>(mask), source));
+    }
+#endif
+#if XSIMD_WITH_AVX
+    if constexpr (std::derived_from<Arch, xsimd::avx>) {
+        static constexpr std::int32_t ones_then_zeros[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+        const std::int32_t* start = ones_then_zeros + 8 - n * (sizeof(T) / 4);
+        const __m256i mask = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start));
+        if constexpr (sizeof(T) == 4)
+            return Batch(_mm256_maskload_ps(source, mask));
+        else
+            return Batch(_mm256_maskload_pd(source, mask));
+    }
+#endif
+    alignas(Batch) Buffer buffer = {};
+    copy_first<size>(source, buffer, n);
+    return Batch::load_aligned(buffer);
+}
+
+template <std::floating_point T, class Arch>
+T Pack<T, Arch>::sum() const {
+    alignas(Batch) Buffer buffer;
+    lanes.store_aligned(buffer);
+    for (std::size_t half = size / 2; half > 0; half /= 2)
+        for (std::size_t i = 0; i < half; ++i) buffer[i] += buffer[i + half];
+    return buffer[0];
+}
 
 }  // namespace xtape

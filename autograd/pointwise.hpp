@@ -10,8 +10,7 @@
 /// of Pack and Scalar, so the same two lines are the SIMD loop, the scalar that tests compare it with, and,
 /// read as Var, the derivative of the derivative.
 ///
-/// To add an op: write its struct, and put its name into PointwiseOps at the end. Its tests come from the
-/// list.
+/// To add an op: write its struct, and put its name into PointwiseOps at the end. The list brings its tests.
 namespace xtape {
 
 /// Where tests sample an op's inputs: all of them between low and high.
@@ -31,8 +30,7 @@ using Ternary = Pointwise<3>;
 
 namespace op {
 
-// Arithmetic
-// ---------------------------------------------------------------------------------------------------
+// ---- Arithmetic ---------------------------------------------------------------------------------
 
 struct Add : Binary {
     static constexpr const char* name = "add";
@@ -69,8 +67,7 @@ struct Negative : Unary {
     static auto partials(const auto&, const auto&) { return std::tuple(MinusOne{}); }
 };
 
-// Powers
-// -------------------------------------------------------------------------------------------------------
+// ---- Powers -------------------------------------------------------------------------------------
 
 /// a^b. 0^0 = 1, and its partials are 0. The partial to b is taken as 0 at a = 0, and is NaN for a < 0.
 struct Pow : Binary {
@@ -103,8 +100,7 @@ struct Rsqrt : Unary {
     static auto partials(const auto& x, const auto& y) { return std::tuple(-0.5 * y / x); }
 };
 
-// Exponentials and logarithms
-// ----------------------------------------------------------------------------------
+// ---- Exponentials and logarithms ----------------------------------------------------------------
 
 struct Exp : Unary {
     static constexpr const char* name = "exp";
@@ -134,8 +130,7 @@ struct Log1p : Unary {
     static auto partials(const auto& x, const auto&) { return std::tuple(1 / (1 + x)); }
 };
 
-// Activations
-// --------------------------------------------------------------------------------------------------
+// ---- Activations --------------------------------------------------------------------------------
 
 struct Tanh : Unary {
     static constexpr const char* name = "tanh";
@@ -144,8 +139,7 @@ struct Tanh : Unary {
     static auto partials(const auto&, const auto& y) { return std::tuple(1 - y * y); }
 };
 
-/// The logistic function. Its derivative is σ(x)σ(-x): in σ(1 - σ) nothing is left of the right tail, where σ
-/// rounds to 1.
+/// 1 / (1 + exp(-x)). The derivative is σ(x)σ(-x): in σ(1 - σ) the right tail is lost, as σ rounds to 1.
 struct Sigmoid : Unary {
     static constexpr const char* name = "sigmoid";
     static constexpr Domain domain{-3, 3};
@@ -201,8 +195,7 @@ struct Silu : Unary {
     static auto partials(const auto& x, const auto& y) { return std::tuple(sigmoid(x) + y * sigmoid(-x)); }
 };
 
-// Signs
-// --------------------------------------------------------------------------------------------------------
+// ---- Signs --------------------------------------------------------------------------------------
 
 /// |x|; the derivative at 0 is 0.
 struct Abs : Unary {
@@ -221,8 +214,7 @@ struct Sign : Unary {
     static auto partials(const auto&, const auto&) { return std::tuple(Zero{}); }
 };
 
-// Waves and bells
-// ----------------------------------------------------------------------------------------------
+// ---- Waves and bells ----------------------------------------------------------------------------
 
 struct Sin : Unary {
     static constexpr const char* name = "sin";
@@ -246,9 +238,8 @@ struct Erf : Unary {
     static constexpr double two_by_sqrt_pi = 1.1283791670955125739;  // 2/√π
 };
 
-// Choices
-// ------------------------------------------------------------------------------------------------------ NaN
-// in either number is NaN out. Where two numbers tie each receives half of the gradient, as in PyTorch.
+// ---- Choices ------------------------------------------------------------------------------------
+// NaN in either number is NaN out. Where two numbers tie each receives half of the gradient, as in PyTorch.
 
 struct Minimum : Binary {
     static constexpr const char* name = "minimum";
@@ -294,9 +285,8 @@ struct Where : Ternary {
     }
 };
 
-// Comparisons
-// -------------------------------------------------------------------------------------------------- 1 where
-// it holds, 0 elsewhere; flat, so no gradient passes.
+// ---- Comparisons --------------------------------------------------------------------------------
+// 1 where it holds, 0 elsewhere; flat, so no gradient passes.
 
 struct Comparison : Binary {
     static constexpr Domain domain{-3, 3};

@@ -1,0 +1,83 @@
+#include "autograd/arena.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <new>
+
+namespace xtape {
+namespace {
+
+constexpr std::size_t first_block = std::size_t{1} << 16;
+constexpr std::size_t largest_step = std::size_t{1} << 26;
+
+// Classes are 64, 80, 96, 112, 128, 160, ... bytes: (4 + quarter) * 2^power, each rounded up to whole cache lines
+// by the arena.
+struct SizeClass {
+    std::size_t index;
+    std::size_t bytes;
+};
+
+SizeClass class_that_holds(std::size_t bytes) {
+    const std::size_t size = std::max<std::size_t>(bytes, buffer_alignment);
+    const auto power =
+        static_cast<std::size_t>(std::bit_width(size - 1)) - 1;  // 2^power < size <= 2^(power+1)
+    const std::size_t quarter = std::size_t{1} << (power - 2);
+    const std::size_t steps = (size - (std::size_t{1} << power) + quarter - 1) / quarter;
+    return {4 * power + steps, (std::size_t{1} << power) + steps * quarter};
+}
+
+}  // namespace
+
+void Arena::Free::operator()(std::byte* data) const {
+    ::operator delete (data, std::align_val_t{buffer_alignment});
+}
+
+std::byte* Arena::allocate_in_next_block(std::size_t bytes) {
+    // A block that was left behind too small for this request is skipped; it is used again after a rewind.
+    while (block_ + 1 < blocks_.size()) {
+        ++block_;
+        used_ = 0;
+        if (blocks_[block_].size >= bytes) {
+            used_ = bytes;
+            return blocks_[block_].data.get();
+        }
+    }
+    const std::size_t doubled = std::clamp(capacity_, first_block, largest_step);
+    const std::size_t size = std::max(bytes, doubled);
+    auto* data =
+        static_cast<std::byte*>(::operator new (size + buffer_alignment, std::align_val_t{buffer_alignment}));
+    blocks_.push_back({std::unique_ptr<std::byte, Free>(data), size});
+    capacity_ += size + buffer_alignment;
+    block_ = blocks_.size() - 1;
+    used_ = bytes;
+    return data;
+}
+
+std::byte* Pool::allocate(std::size_t bytes) {
+    const SizeClass size_class = class_that_holds(bytes);
+    FreeBuffer*& first = free_[size_class.index];
+    if (first == nullptr) return arena_.allocate(size_class.bytes);
+    FreeBuffer* buffer = first;
+    first = buffer->next;
+    return reinterpret_cast<std::byte*>(buffer);
+}
+
+void Pool::release(std::byte* buffer, std::size_t bytes) {
+    FreeBuffer*& first = free_[class_that_holds(bytes).index];
+    first = new (buffer) FreeBuffer{first};
+}
+
+void Pool::donate(std::byte* buffer, std::size_t bytes) {
+    if (bytes < buffer_alignment) return;
+    SizeClass size_class = class_that_holds(bytes);
+    if (size_class.bytes > bytes) --size_class.index;  // the largest class that it can serve in full
+    FreeBuffer*& first = free_[size_class.index];
+    first = new (buffer) FreeBuffer{first};
+}
+
+void Pool::clear() {
+    arena_.clear();
+    free_.fill(nullptr);
+}
+
+}  // namespace xtape

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+namespace xtape {
+
+/// Every buffer starts on such a boundary, may be written up to the next one past its end, and may be read that many
+/// bytes past its end, so that vector code needs no special case for a tail.
+inline constexpr std::size_t buffer_alignment = 64;
+
+/// Bump allocation in blocks. Memory is given back all at once (`clear`) or down to a mark (`rewind`); the blocks
+/// themselves are kept for reuse, so a computation that repeats stops asking the heap after its first run.
+class Arena {
+public:
+    struct Mark {
+        std::size_t block = 0;
+        std::size_t used = 0;
+    };
+
+    /// At least `bytes` bytes, aligned to buffer_alignment, not initialised. Valid until rewound past.
+    std::byte* allocate(std::size_t bytes) {
+        const std::size_t rounded = round_up(bytes, buffer_alignment);
+        const std::size_t start = round_up(used_, buffer_alignment);
+        if (block_ < blocks_.size() && blocks_[block_].size >= start + rounded) {
+            used_ = start + rounded;
+            return blocks_[block_].data.get() + start;
+        }
+        return allocate_in_next_block(rounded);
+    }
+
+    /// Room for a small record, aligned for any scalar type: no reads or writes past its end.
+    std::byte* allocate_record(std::size_t bytes) {
+        const std::size_t rounded = round_up(bytes, alignof(std::max_align_t));
+        if (block_ < blocks_.size() && blocks_[block_].size - used_ >= rounded) {
+            std::byte* start = blocks_[block_].data.get() + used_;
+            used_ += rounded;
+            return start;
+        }
+        return allocate_in_next_block(rounded);
+    }
+
+    Mark mark() const { return {block_, used_}; }
+    void rewind(Mark mark) {
+        block_ = mark.block;
+        used_ = mark.used;
+    }
+    void clear() { rewind({}); }
+
+    /// Bytes asked of the heap so far.
+    std::size_t capacity() const { return capacity_; }
+
+private:
+    static constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) {
+        return (bytes + unit - 1) & ~(unit - 1);
+    }
+
+    struct Free {
+        void operator()(std::byte* data) const;
+    };
+    struct Block {
+        std::unique_ptr<std::byte, Free> data;
+        std::size_t size;
+    };
+
+    std::byte* allocate_in_next_block(std::size_t bytes);
+
+    std::vector<Block> blocks_;
+    std::size_t block_ = 0;
+    std::size_t used_ = 0;
+    std::size_t capacity_ = 0;
+};
+
+/// Buffers whose lives don't nest, such as gradients during a sweep: sizes are rounded up to a class, four to each
+/// power of two, and freed buffers wait in the list of their class.
+class Pool {
+public:
+    /// At least `bytes` bytes, aligned to buffer_alignment, not initialised.
+    std::byte* allocate(std::size_t bytes);
+    /// Takes back a buffer that `allocate(bytes)` gave.
+    void release(std::byte* buffer, std::size_t bytes);
+    /// Lends a foreign buffer of `bytes` bytes for reuse until `clear`.
+    void donate(std::byte* buffer, std::size_t bytes);
+    /// Forgets every buffer at once; keeps the memory.
+    void clear();
+
+    /// Bytes asked of the heap so far.
+    std::size_t capacity() const { return arena_.capacity(); }
+
+private:
+    struct FreeBuffer {
+        FreeBuffer* next;
+    };
+    static constexpr std::size_t class_count = 4 * 48;
+
+    Arena arena_;
+    std::array<FreeBuffer*, class_count> free_{};
+};
+
+}  // namespace xtape

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+
+#include "autograd/products.hpp"
+#include "autograd/statement.hpp"
+
+namespace xtape {
+
+/// A sum of matrix products and addends that isn't computed yet: `matmul(x, U) + matmul(h, W) + b`. Assigned to a Var,
+/// or used in any other expression, it becomes one value, into which every product is accumulated in place.
+template <class T>
+class Affine {
+public:
+    using value_type = T;
+
+    Affine() = default;
+
+    /// One node if the parts have one shape (addends may broadcast to it), else a sum of several.
+    operator Var<T>() const;  // NOLINT(google-explicit-constructor)
+
+    void add(const Affine& other);
+    void add_product(const Var<T>& a, const Var<T>& b);
+    void add_addend(const Var<T>& x);
+
+    struct Product {
+        Var<T> a, b;
+    };
+    std::array<Product, max_products> products;
+    std::array<Var<T>, max_addends> addends;
+    std::size_t product_count = 0;
+    std::size_t addend_count = 0;
+};
+
+/// The matrix product, as NumPy's: (..., M, K) · (..., K, N) → (..., M, N), leading axes broadcast; a 1-D operand is a
+/// row on the left, a column on the right, and the result lacks that axis. Operands may be transposed views; nothing is
+/// copied for that. dA = dY Bᵀ, dB = Aᵀ dY.
+///
+/// Throws ShapeError unless the inner extents are equal, and for scalars.
+///
+/// A matrix on the right that is used many times, as a weight in each step of a recurrence, receives its gradient in
+/// a few large products after the steps that used it. If on the left stands a step xs[t] of a sequence, the product is
+/// computed for a block of steps at once.
+template <class T>
+Affine<T> matmul(const Var<T>& a, const Var<T>& b);
+template <Tensor A, Tensor B>
+requires(!(is_var<A> && is_var<B>)) auto matmul(const A& a, const B& b) {
+    using T = common_value<A, B>;
+    return matmul<T>(Var<T>(a), Var<T>(b));
+}
+
+template <class A, class B>
+concept AffinePair = Operand<A> && Operand<B> &&(is_affine<A> || is_affine<B>);
+
+template <class A, class B>
+requires AffinePair<A, B>
+auto operator+(const A& a, const B& b) {
+    using T = common_value<A, B>;
+    Affine<T> sum;
+    const auto add = [&](const auto& part) {
+        using Part = std::remove_cvref_t<decltype(part)>;
+        if constexpr (is_affine<Part>)
+            sum.add(part);
+        else if constexpr (std::is_arithmetic_v<Part>)
+            sum.add_addend(sum.products[0].a.tape().constant(part));
+        else
+            sum.add_addend(Var<T>(part));
+    };
+    // A number needs a tape to be put on, so the tensor goes first.
+    if constexpr (std::is_arithmetic_v<A>) {
+        add(b);
+        add(a);
+    } else {
+        add(a);
+        add(b);
+    }
+    return sum;
+}
+
+extern template class Affine<float>;
+extern template class Affine<double>;
+
+}  // namespace xtape

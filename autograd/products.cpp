@@ -1,0 +1,43 @@
+#include "autograd/products.hpp"
+
+#include <algorithm>
+
+namespace xtape {
+
+template <class T>
+void Products<T>::clear() {
+    sites.clear();
+    chunks.clear();
+    packed.clear();
+    last_site = 0;
+    members_end = 0;
+}
+
+template <class T>
+void Products<T>::rewind(NodeIndex size, std::size_t site_count, std::size_t chunk_count, Pool& pool) {
+    sites.resize(site_count);
+    chunks.resize(chunk_count);
+    last_site = 0;
+    std::erase_if(packed, [&](const Packed& entry) {
+        if (entry.owner < size) return false;
+        pool.release(reinterpret_cast<std::byte*>(const_cast<T*>(entry.packed.data)), entry.bytes);
+        return true;
+    });
+    if (members_end <= size) return;
+    // The mark cut into these sites: their values are used up, so later uses found new ones.
+    for (ProductSite<T>& site : sites) site.closed = true;
+    for (ProductChunk<T>& chunk : chunks) {
+        for (std::size_t slot = 0; slot < chunk.slots; ++slot) {
+            NodeIndex& member = chunk.members[slot];
+            if (member == no_node || member < size) continue;
+            member = no_node;
+            --chunk.member_count;
+        }
+    }
+    members_end = size;
+}
+
+template struct Products<float>;
+template struct Products<double>;
+
+}  // namespace xtape

@@ -1,0 +1,136 @@
+#include "autograd/strided.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "autograd/arena.hpp"
+#include "autograd/pack.hpp"
+#include "autograd/rows.hpp"
+
+namespace xtape {
+namespace {
+
+template <class T, class Arch>
+void add_dense_row(std::size_t n, const T* from, T* to) {
+    using N = Pack<T, Arch>;
+    std::size_t i = 0;
+    for (; i + N::size <= n; i += N::size) (N::load(to + i) + N::load(from + i)).store(to + i);
+    for (; i < n; ++i) to[i] += from[i];
+}
+
+template <class T, class Arch>
+T sum_dense_row(std::size_t n, const T* from) {
+    using N = Pack<T, Arch>;
+    constexpr std::size_t block = 16 * N::size;
+    if (n > block) {
+        const std::size_t half = (n / 2 + N::size - 1) / N::size * N::size;
+        return sum_dense_row<T, Arch>(half, from) + sum_dense_row<T, Arch>(n - half, from + half);
+    }
+    N even(0), odd(0);
+    std::size_t i = 0;
+    for (; i + 2 * N::size <= n; i += 2 * N::size) {
+        even += N::load(from + i);
+        odd += N::load(from + i + N::size);
+    }
+    T sum = (even + odd).sum();
+    for (; i < n; ++i) sum += from[i];
+    return sum;
+}
+
+// to[j] += Σ_i from[i, j]: row by row, a block of rows at a time summed apart, so that the error of a long sum
+// grows with the number of blocks and not of rows.
+template <class T>
+void add_columns(std::size_t rows, std::size_t columns, const T* from, std::ptrdiff_t row_stride,
+                 std::ptrdiff_t column_stride, T* to) {
+    constexpr std::size_t row_block = 128;
+    constexpr std::size_t column_block = 512;
+    alignas(buffer_alignment) T sum[column_block];
+    for (std::size_t j = 0; j < columns; j += column_block) {
+        const std::size_t width = std::min(column_block, columns - j);
+        const T* first = from + static_cast<std::ptrdiff_t>(j) * column_stride;
+        for (std::size_t i = 0; i < rows; i += row_block) {
+            const std::size_t height = std::min(row_block, rows - i);
+            std::fill_n(sum, width, T(0));
+            for (std::size_t k = i; k < i + height; ++k) {
+                add_row(width, first + static_cast<std::ptrdiff_t>(k) * row_stride, column_stride, sum, 1);
+            }
+            add_row(width, static_cast<const T*>(sum), 1, to + j, 1);
+        }
+    }
+}
+
+}  // namespace
+
+template <class T>
+T sum_row(std::size_t n, const T* from) {
+    return sum_dense_row<T, xsimd::default_arch>(n, from);
+}
+
+template <class T>
+void copy_row(std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to, std::ptrdiff_t to_stride) {
+    if (from_stride == 1 && to_stride == 1) {
+        std::memcpy(to, from, n * sizeof(T));
+        return;
+    }
+    for (std::size_t i = 0; i < n; ++i, from += from_stride, to += to_stride) *to = *from;
+}
+
+template <class T>
+void add_row(std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to, std::ptrdiff_t to_stride) {
+    if (from_stride == 1 && to_stride == 1) {
+        add_dense_row<T, xsimd::default_arch>(n, from, to);
+    } else if (from_stride == 1 && to_stride == 0) {
+        *to += sum_row(n, from);
+    } else if (to_stride == 0) {
+        T sum = 0;
+        for (std::size_t i = 0; i < n; ++i, from += from_stride) sum += *from;
+        *to += sum;
+    } else {
+        for (std::size_t i = 0; i < n; ++i, from += from_stride, to += to_stride) *to += *from;
+    }
+}
+
+template <class T>
+void copy_strided(const Shape& shape, const T* from, const Strides& from_strides, T* to,
+                  const Strides& to_strides) {
+    Rows<2> rows(shape);
+    rows.add(from_strides);
+    rows.add(to_strides);
+    rows.merge();
+    if (rows.empty()) return;
+    do {
+        copy_row(rows.row_length(), from + rows.offset(0), rows.inner_stride(0), to + rows.offset(1),
+                 rows.inner_stride(1));
+    } while (rows.next());
+}
+
+template <class T>
+void add_strided(const Shape& shape, const T* from, const Strides& from_strides, T* to,
+                 const Strides& to_strides) {
+    Rows<2> rows(shape);
+    rows.add(from_strides);
+    rows.add(to_strides);
+    rows.merge();
+    if (rows.empty()) return;
+    if (rows.rank() == 2 && rows.outer_stride(1) == 0 && rows.inner_stride(1) == 1) {
+        add_columns(rows.outer_extent(), rows.row_length(), from, rows.outer_stride(0), rows.inner_stride(0),
+                    to);
+        return;
+    }
+    do {
+        add_row(rows.row_length(), from + rows.offset(0), rows.inner_stride(0), to + rows.offset(1),
+                rows.inner_stride(1));
+    } while (rows.next());
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                \
+    template void copy_strided(const Shape&, const T*, const Strides&, T*, const Strides&); \
+    template void add_strided(const Shape&, const T*, const Strides&, T*, const Strides&);  \
+    template void copy_row(std::size_t, const T*, std::ptrdiff_t, T*, std::ptrdiff_t);      \
+    template void add_row(std::size_t, const T*, std::ptrdiff_t, T*, std::ptrdiff_t);       \
+    template T sum_row(std::size_t, const T*);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstddef>
+
+#include "autograd/shape.hpp"
+
+// Plain loops over elements with strides: what views, broadcasting and gradients are moved with.
+
+namespace xtape {
+
+/// to = from, element by element; a source stride of 0 repeats.
+template <class T>
+void copy_strided(const Shape& shape, const T* from, const Strides& from_strides, T* to,
+                  const Strides& to_strides);
+
+/// to += from; where a target stride is 0 the source is summed along that axis, blockwise, so that long sums keep
+/// their accuracy.
+template <class T>
+void add_strided(const Shape& shape, const T* from, const Strides& from_strides, T* to,
+                 const Strides& to_strides);
+
+/// Row loops that these are made of. A stride counts elements; 0 sums into, or repeats, one element.
+template <class T>
+void copy_row(std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to, std::ptrdiff_t to_stride);
+template <class T>
+void add_row(std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to, std::ptrdiff_t to_stride);
+/// The sum of n neighbours, by halves down to blocks of a few vectors.
+template <class T>
+T sum_row(std::size_t n, const T* from);
+
+}  // namespace xtape

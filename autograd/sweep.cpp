@@ -1,0 +1,87 @@
+#include "autograd/sweep.hpp"
+
+#include "autograd/graph_sweep.hpp"
+#include "autograd/value_sweep.hpp"
+
+namespace xtape {
+namespace {
+
+template <class T>
+Tape<T>& checked_tape(const char* op, const Var<T>& y, const Var<T>& seed) {
+    Tape<T>& tape = y.tape();
+    const Node<T>& node = tape.node(y);
+    const std::string where = std::string("[") + op + "] ";
+    if (!node.needs_gradient) {
+        throw GradientError(where + "the value depends on no variable or parameter, or wasn't recorded");
+    }
+    if (!seed && node.size() != 1) {
+        throw GradientError(where + "a value of shape " + to_string(node.shape) +
+                            " has no gradient without a seed: sum it up, or give a seed of its shape");
+    }
+    if (seed && tape.node(seed).shape != node.shape) {
+        throw ShapeError(where + "a seed of shape " + to_string(tape.node(seed).shape) +
+                         " for a value of shape " + to_string(node.shape));
+    }
+    if (tape.released(y)) {
+        throw GradientError(where + "an earlier backward was asked to release the values of this tape");
+    }
+    return tape;
+}
+
+}  // namespace
+
+template <class T>
+void backward(const Var<T>& loss, BackwardOptions options) {
+    backward(loss, Var<T>{}, options);
+}
+
+template <class T>
+void backward(const Var<T>& y, const Var<T>& seed, BackwardOptions options) {
+    Tape<T>& tape = checked_tape("backward", y, seed);
+    const auto before = tape.mark();
+    {
+        Sweep<T> sweep(tape, y.index(), true);
+        sweep.run(y, seed, options.release_values);
+    }
+    if (!options.release_values) tape.rewind(before);
+}
+
+template <class T>
+std::vector<Var<T>> grad(const Var<T>& y, std::span<const Var<T>> xs, const GradOptions<T>& options) {
+    Tape<T>& tape = checked_tape("grad", y, options.seed);
+    for (const Var<T>& x : xs) {
+        if (!tape.node(x).needs_gradient) {
+            throw GradientError("[grad] with regard to a constant: make it a variable");
+        }
+    }
+    if (options.create_graph) return graph_sweep(y, options.seed, xs);
+
+    std::vector<Var<T>> gradients;
+    gradients.reserve(xs.size());
+    Sweep<T> sweep(tape, y.index(), false);
+    sweep.want_only(xs);
+    sweep.run(y, options.seed, false);
+    for (const Var<T>& x : xs) gradients.push_back(sweep.take(x));
+    return gradients;
+}
+
+template <class T>
+Var<T> stop_gradient(const Var<T>& x) {
+    Tape<T>& tape = x.tape();
+    const Node<T>& from = tape.node(x);
+    static constexpr Rule<T> rule{"stop_gradient", nullptr};
+    const Layout layout{from.shape, from.full_strides(), 0};
+    NoRecording no_gradient(tape);
+    return tape.record_view(rule, x, layout, nullptr);
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                          \
+    template void backward(const Var<T>&, BackwardOptions);                                           \
+    template void backward(const Var<T>&, const Var<T>&, BackwardOptions);                            \
+    template std::vector<Var<T>> grad(const Var<T>&, std::span<const Var<T>>, const GradOptions<T>&); \
+    template Var<T> stop_gradient(const Var<T>&);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape

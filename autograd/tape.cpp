@@ -1,0 +1,267 @@
+#include "autograd/tape.hpp"
+
+#include <algorithm>
+
+#include <string>
+#include <utility>
+
+#include "autograd/views.hpp"
+
+namespace xtape {
+
+template <class T>
+const Node<T>& Tape<T>::node(const Var<T>& var) const {
+    if (var.tape_ != this) {
+        if (var.tape_ == nullptr) throw TapeError("[tape] an empty Var, which no value was assigned to");
+        throw TapeError("[tape] a Var of another tape; values that meet in an op must be on one tape");
+    }
+    if (var.index_ >= size_ || at(var.index_).stamp != var.stamp_) {
+        throw TapeError(
+            "[tape] a Var whose value is gone: its tape was cleared or rewound; carry state across with "
+            "an Array, and watch parameters again");
+    }
+    return at(var.index_);
+}
+
+template <class T>
+Node<T>& Tape<T>::append(const Shape& shape, T* value) {
+    if (size_ / chunk_size == chunks_.size()) chunks_.push_back(std::make_unique<Node<T>[]>(chunk_size));
+    Node<T>& node = at(size_);
+    node = Node<T>{};
+    node.value = value;
+    node.shape = shape;
+    node.owner = size_;
+    node.stamp = life_;
+    ++size_;
+    return node;
+}
+
+template <class T>
+Var<T> Tape<T>::new_leaf(const Shape& shape, T* value, bool wanted) {
+    Node<T>& node = append(shape, value);
+    node.needs_gradient = wanted;
+    node.keeps_gradient = wanted;
+    return handle(size_ - 1);
+}
+
+template <class T>
+Var<T> Tape<T>::borrow(const Shape& shape, T* value) {
+    append(shape, value);
+    return handle(size_ - 1);
+}
+
+template <class T>
+Var<T> Tape<T>::record(const Rule<T>& rule, std::span<const Var<T>> inputs, const Shape& shape, T* value,
+                       const void* payload) {
+    bool needs_gradient = false;
+    auto* indices = allocate_records<NodeIndex>(inputs.size());
+    for (std::size_t k = 0; k < inputs.size(); ++k) {
+        needs_gradient |= node(inputs[k]).needs_gradient;
+        indices[k] = inputs[k].index_;
+    }
+    Node<T>& result = append(shape, value);
+    result.rule = &rule;
+    result.payload = payload;
+    result.inputs = indices;
+    result.input_count = static_cast<std::uint16_t>(inputs.size());
+    result.needs_gradient = needs_gradient && recording_;
+    return handle(size_ - 1);
+}
+
+template <class T>
+Var<T> Tape<T>::record_view(const Rule<T>& rule, const Var<T>& base, const Layout& layout,
+                            const void* payload) {
+    const Node<T>& from = node(base);
+    const NodeIndex owner = from.owner;
+    T* const value = from.value + layout.offset;
+    const bool dense = is_dense(layout.shape, layout.strides);
+    const Strides* strides = dense ? nullptr : keep(layout.strides);
+    const Var<T> view = record(rule, {base}, layout.shape, value, payload);
+    Node<T>& result = at(view.index_);
+    result.owner = owner;
+    result.strides = strides;
+    result.is_view = true;
+    return view;
+}
+
+template <class T>
+typename Tape<T>::Mark Tape<T>::mark() const {
+    return {size_, size_ > 0 ? at(size_ - 1).stamp : life_, values_.mark(), products_.sites.size(),
+            products_.chunks.size()};
+}
+
+template <class T>
+void Tape<T>::rewind(const Mark& mark) {
+    if (mark.size > size_ || (mark.size > 0 && at(mark.size - 1).stamp != mark.stamp)) {
+        throw TapeError("[tape] rewind to a mark that is gone: the tape was cleared or rewound past it");
+    }
+    if (released_ > 0) {
+        throw TapeError("[tape] rewind after backward released the values; only clear is left");
+    }
+    for (NodeIndex index = mark.size; index < size_; ++index) {
+        Node<T>& node = at(index);
+        if (node.gradient == nullptr) continue;
+        gradients_.release(reinterpret_cast<std::byte*>(node.gradient), node.size() * sizeof(T));
+    }
+    std::erase_if(hooks_, [&](const Hook& hook) { return hook.index >= mark.size; });
+    drop_watched_from(mark.size);
+    products_.rewind(mark.size, mark.sites, mark.chunks, gradients_);
+    values_.rewind(mark.arena);
+    size_ = mark.size;
+    ++life_;
+}
+
+template <class T>
+void Tape<T>::clear() {
+    hooks_.clear();
+    drop_watched_from(0);
+    products_.clear();
+    values_.clear();
+    gradients_.clear();
+    size_ = 0;
+    released_ = 0;
+    views_requested_ = false;
+    ++life_;
+}
+
+// ---- parameters -------------------------------------------------------------------------------------------------
+
+template <class T>
+std::size_t Tape<T>::watched_slot(const void* storage) const {
+    const std::size_t mask = watched_table_.size() - 1;
+    std::size_t slot = (reinterpret_cast<std::size_t>(storage) >> 5) * 0x9E3779B97F4A7C15u >> 20 & mask;
+    while (watched_table_[slot] != 0 && watched_[watched_table_[slot] - 1].storage.get() != storage) {
+        slot = (slot + 1) & mask;
+    }
+    return slot;
+}
+
+template <class T>
+Var<T> Tape<T>::watch(const Parameter<T>& parameter) {
+    if (2 * (watched_.size() + 1) > watched_table_.size()) {
+        watched_table_.assign(std::max<std::size_t>(64, 2 * watched_table_.size()), 0);
+        for (std::uint32_t k = 0; k < watched_.size(); ++k) {
+            watched_table_[watched_slot(watched_[k].storage.get())] = k + 1;
+        }
+    }
+    const std::size_t slot = watched_slot(parameter.storage().get());
+    if (watched_table_[slot] != 0) return handle(watched_[watched_table_[slot] - 1].leaf);
+
+    Node<T>& node = append(parameter.shape(), parameter.storage()->value.data());
+    node.needs_gradient = true;
+    node.is_parameter = true;
+    watched_.push_back({parameter.storage(), size_ - 1});
+    watched_table_[slot] = static_cast<std::uint32_t>(watched_.size());
+    return handle(size_ - 1);
+}
+
+template <class T>
+void Tape<T>::drop_watched_from(NodeIndex index) {
+    if (watched_.empty() || watched_.back().leaf < index) return;
+    std::erase_if(watched_, [&](const Watched& watched) { return watched.leaf >= index; });
+    std::fill(watched_table_.begin(), watched_table_.end(), 0u);
+    for (std::uint32_t k = 0; k < watched_.size(); ++k) {
+        watched_table_[watched_slot(watched_[k].storage.get())] = k + 1;
+    }
+}
+
+template <class T>
+typename Parameter<T>::Storage& Tape<T>::watched(NodeIndex leaf) const {
+    // Leaves are watched in ascending order.
+    const auto at_leaf =
+        std::lower_bound(watched_.begin(), watched_.end(), leaf,
+                         [](const Watched& watched, NodeIndex index) { return watched.leaf < index; });
+    return *at_leaf->storage;
+}
+
+// ---- gradients of single values ---------------------------------------------------------------------------------
+
+template <class T>
+void Tape<T>::retain(const Var<T>& var) {
+    Node<T>& kept = node(var);
+    kept.keeps_gradient = true;
+    views_requested_ |= kept.is_view;
+}
+
+template <class T>
+void Tape<T>::add_hook(const Var<T>& var, std::function<Var<T>(Var<T>)> hook) {
+    Node<T>& hooked = node(var);
+    hooked.has_hooks = true;
+    views_requested_ |= hooked.is_view;
+    hooks_.push_back({var.index_, std::move(hook)});
+}
+
+template <class T>
+Var<T> Tape<T>::apply_hooks(NodeIndex index, Var<T> gradient) {
+    if (!at(index).has_hooks) return gradient;
+    for (std::size_t k = 0; k < hooks_.size(); ++k) {  // a hook may add hooks
+        if (hooks_[k].index != index) continue;
+        gradient = std::function(hooks_[k].call)(gradient);
+        if (node(gradient).shape != at(index).shape) {
+            throw ShapeError("[hook] a gradient of shape " + to_string(at(index).shape) +
+                             " replaced by one of " + to_string(gradient.shape()));
+        }
+    }
+    return gradient;
+}
+
+// ---- Var --------------------------------------------------------------------------------------------------------
+
+template <class T>
+std::size_t Var<T>::extent(std::ptrdiff_t axis) const {
+    return shape()[resolve_axis("extent", axis, rank())];
+}
+
+template <class T>
+StridedTensorView<const T> Var<T>::value() const {
+    const Node<T>& node = this->node();
+    if (index_ < tape_->released_ && node.rule != nullptr) {
+        throw TapeError("[value] backward released the values of this tape");
+    }
+    return tensor_view(static_cast<const T*>(node.value), node.shape, node.full_strides());
+}
+
+template <class T>
+T Var<T>::item() const {
+    if (size() != 1) throw ShapeError("[item] wants one element, has shape " + to_string(shape()));
+    if (index_ < tape_->released_ && node().rule != nullptr) {
+        throw TapeError("[item] backward released the values of this tape");
+    }
+    return *node().value;
+}
+
+template <class T>
+bool Var<T>::has_grad() const {
+    const Node<T>& node = this->node();
+    return node.is_parameter ? tape_->watched(index_).has_grad : node.gradient != nullptr;
+}
+
+template <class T>
+TensorView<const T> Var<T>::grad() const {
+    if (!has_grad()) {
+        throw GradientError(
+            "[grad] there is none: backward didn't reach this value, or it is neither a variable nor "
+            "retained");
+    }
+    const Node<T>& node = this->node();
+    const T* elements = node.is_parameter ? tape_->watched(index_).grad.data() : node.gradient;
+    return tensor_view(elements, node.shape);
+}
+
+template <class T>
+const Var<T>& Var<T>::retain() const {
+    tape().retain(*this);
+    return *this;
+}
+
+template <class T>
+Var<T> Var<T>::operator[](std::ptrdiff_t t) const {
+    return select(*this, 0, t);
+}
+
+template class Tape<float>;
+template class Tape<double>;
+template class Var<float>;
+template class Var<double>;
+
+}  // namespace xtape

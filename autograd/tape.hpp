@@ -1,0 +1,234 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "autograd/arena.hpp"
+#include "autograd/array.hpp"
+#include "autograd/error.hpp"
+#include "autograd/node.hpp"
+#include "autograd/parameter.hpp"
+#include "autograd/products.hpp"
+#include "autograd/var.hpp"
+
+namespace xtape {
+
+/// The list of values in the order in which they were computed. Owns every value and gradient of one computation;
+/// `clear` forgets them and keeps the memory, so that from its second repetition on a training step asks nothing of
+/// the heap.
+///
+/// A tape is used by one thread at a time.
+template <class T>
+class Tape {
+public:
+    static_assert(std::same_as<T, float> || std::same_as<T, double>, "a tape holds float or double");
+
+    Tape() = default;
+    Tape(const Tape&) = delete;
+    Tape& operator=(const Tape&) = delete;
+    ~Tape() = default;
+
+    // ---- leaves -------------------------------------------------------------------------------------------------
+
+    /// A value that gradients are wanted for: any xtensor expression, an Array or a number, copied at once.
+    template <class V>
+    Var<T> variable(const V& value) {
+        return leaf(value, true);
+    }
+    /// A value that no gradient is wanted for.
+    template <class V>
+    Var<T> constant(const V& value) {
+        return leaf(value, false);
+    }
+    /// A parameter as a leaf, read in place: don't change its value before the tape is cleared. Watching it again
+    /// gives the same leaf.
+    Var<T> watch(const Parameter<T>& parameter);
+
+    // ---- lives --------------------------------------------------------------------------------------------------
+
+    /// Forgets every value. Handles to them become invalid; the memory is kept.
+    void clear();
+
+    /// A place to come back to.
+    struct Mark {
+        NodeIndex size;
+        std::uint32_t stamp;  // of the last node before it
+        Arena::Mark arena;
+        std::size_t sites;
+        std::size_t chunks;
+    };
+    Mark mark() const;
+    /// Forgets what was recorded since the mark. Throws TapeError if the tape was cleared or rewound past it since.
+    void rewind(const Mark& mark);
+
+    /// How many values are on the tape.
+    std::size_t size() const { return size_; }
+    /// Bytes asked of the heap so far, for values and for gradients.
+    std::size_t capacity() const { return values_.capacity() + gradients_.capacity(); }
+
+    /// Whether new values remember how they were made: see NoRecording.
+    bool recording() const { return recording_; }
+
+    /// The i-th value, for those who walk over a tape.
+    Var<T> operator[](NodeIndex index) { return {this, index, at(index).stamp}; }
+
+    // ---- for those who write ops --------------------------------------------------------------------------------
+
+    /// The node behind a handle. Throws TapeError if the handle is stale or of another tape.
+    const Node<T>& node(const Var<T>& var) const;
+    Node<T>& node(const Var<T>& var) { return const_cast<Node<T>&>(std::as_const(*this).node(var)); }
+    const Node<T>& at(NodeIndex index) const { return chunks_[index / chunk_size][index % chunk_size]; }
+    Node<T>& at(NodeIndex index) { return chunks_[index / chunk_size][index % chunk_size]; }
+
+    /// Room for `count` elements, until the tape is cleared or rewound.
+    T* allocate(std::size_t count) { return reinterpret_cast<T*>(values_.allocate(count * sizeof(T))); }
+    /// A copy of a trivially destructible record, with the same life.
+    template <class P>
+    const P* keep(const P& record) {
+        static_assert(std::is_trivially_destructible_v<P>);
+        return new (values_.allocate_record(sizeof(P))) P(record);
+    }
+    /// Room for `count` such records.
+    template <class P>
+    P* allocate_records(std::size_t count) {
+        static_assert(std::is_trivially_destructible_v<P>);
+        return reinterpret_cast<P*>(values_.allocate_record(count * sizeof(P)));
+    }
+
+    /// Puts a value on the tape that `rule` made from `inputs`; its `size()` elements lie dense at `value`.
+    Var<T> record(const Rule<T>& rule, std::span<const Var<T>> inputs, const Shape& shape, T* value,
+                  const void* payload = nullptr);
+    Var<T> record(const Rule<T>& rule, std::initializer_list<Var<T>> inputs, const Shape& shape, T* value,
+                  const void* payload = nullptr) {
+        return record(rule, std::span(inputs.begin(), inputs.size()), shape, value, payload);
+    }
+    /// Puts a view of `base` on the tape.
+    Var<T> record_view(const Rule<T>& rule, const Var<T>& base, const Layout& layout, const void* payload);
+    /// A dense leaf whose elements someone else keeps alive.
+    Var<T> borrow(const Shape& shape, T* value);
+
+    Pool& gradients() { return gradients_; }
+    Products<T>& products() { return products_; }
+    /// What a leaf that watches a parameter refers to.
+    typename Parameter<T>::Storage& watched(NodeIndex leaf) const;
+    /// The gradient of a node after its hooks have seen it.
+    Var<T> apply_hooks(NodeIndex index, Var<T> gradient);
+    /// Whether a sweep has given up the values that this one was computed from.
+    bool released(const Var<T>& var) const { return var.index() < released_; }
+
+private:
+    friend class Var<T>;
+    friend class NoRecording;
+    template <class>
+    friend class Sweep;
+
+    static constexpr NodeIndex chunk_size = 512;
+
+    struct Watched {
+        std::shared_ptr<typename Parameter<T>::Storage> storage;
+        NodeIndex leaf;
+    };
+    struct Hook {
+        NodeIndex index;
+        std::function<Var<T>(Var<T>)> call;
+    };
+
+    template <class V>
+    Var<T> leaf(const V& value, bool wanted);
+    Var<T> new_leaf(const Shape& shape, T* value, bool wanted);
+    Node<T>& append(const Shape& shape, T* value);
+    Var<T> handle(NodeIndex index) { return {this, index, at(index).stamp}; }
+    std::size_t watched_slot(const void* storage) const;
+    void drop_watched_from(NodeIndex index);
+    void retain(const Var<T>& var);
+    void add_hook(const Var<T>& var, std::function<Var<T>(Var<T>)> hook);
+
+    Arena values_;
+    Pool gradients_;
+    std::vector<std::unique_ptr<Node<T>[]>> chunks_;
+    NodeIndex size_ = 0;
+    std::uint32_t life_ = 1;  // counts clears and rewinds
+    bool recording_ = true;
+    NodeIndex released_ = 0;  // values of nodes before this one were given up by a sweep
+    std::vector<Watched> watched_;
+    std::vector<std::uint32_t> watched_table_;  // open addressing: a position in watched_ plus 1, or 0
+    std::vector<Hook> hooks_;
+    bool views_requested_ = false;  // some view's own gradient is retained or hooked
+    Products<T> products_;
+};
+
+/// While it lives, what is computed on the tape needs no gradient and remembers nothing: for evaluation.
+class NoRecording {
+public:
+    template <class T>
+    explicit NoRecording(Tape<T>& tape) : recording_(tape.recording_), before_(tape.recording_) {
+        recording_ = false;
+    }
+    ~NoRecording() { recording_ = before_; }
+    NoRecording(const NoRecording&) = delete;
+    NoRecording& operator=(const NoRecording&) = delete;
+
+private:
+    bool& recording_;
+    bool before_;
+};
+
+// ---- definitions ------------------------------------------------------------------------------------------------
+
+template <class T>
+template <class V>
+Var<T> Tape<T>::leaf(const V& value, bool wanted) {
+    if constexpr (std::is_arithmetic_v<V>) {
+        T* element = allocate(1);
+        *element = static_cast<T>(value);
+        return new_leaf({}, element, wanted);
+    } else if constexpr (std::same_as<V, Array<T>>) {
+        T* elements = allocate(value.size());
+        std::copy_n(value.data(), value.size(), elements);
+        return new_leaf(value.shape(), elements, wanted);
+    } else {
+        static_assert(XtensorExpression<V>,
+                      "a leaf is made from an xtensor expression, an Array or a number");
+        const Shape shape(value.shape());
+        T* elements = allocate(element_count(shape));
+        auto view = tensor_view(elements, shape);
+        xt::noalias(view) = value;
+        return new_leaf(shape, elements, wanted);
+    }
+}
+
+template <class T>
+Tape<T>& Var<T>::tape() const {
+    if (tape_ == nullptr) throw TapeError("[tape] an empty Var, which no value was assigned to");
+    return *tape_;
+}
+
+template <class T>
+const Node<T>& Var<T>::node() const {
+    return std::as_const(tape()).node(*this);
+}
+
+template <class T>
+template <class F>
+void Var<T>::on_gradient(F&& hook) const {
+    if constexpr (std::is_void_v<std::invoke_result_t<F&, Var<T>>>) {
+        tape().add_hook(*this, [call = std::forward<F>(hook)](Var<T> gradient) mutable {
+            call(gradient);
+            return gradient;
+        });
+    } else {
+        tape().add_hook(*this, std::forward<F>(hook));
+    }
+}
+
+extern template class Tape<float>;
+extern template class Tape<double>;
+
+}  // namespace xtape

@@ -1,0 +1,298 @@
+#include "autograd/views.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "autograd/strided.hpp"
+#include "autograd/value_sweep.hpp"
+
+namespace xtape {
+namespace {
+
+template <class T>
+void pull_view(Pull<T>& node) {
+    const auto& view = node.template payload<View>();
+    if (node.wants(0)) node.add(0, place(node.gradient(), view, node.input(0).shape()));
+}
+
+/// Only runs for a view whose own gradient was asked for; see Sweep::gradient_owner.
+template <class T>
+void pull_view_values(Sweep<T>& sweep, NodeIndex index) {
+    const Node<T>& node = sweep.node(index);
+    const NodeIndex base = node.inputs[0];
+    const auto to = sweep.target(base);
+    const auto seen =
+        seen_through(*static_cast<const View*>(node.payload), {sweep.node(base).shape, to.strides, 0});
+    add_strided(node.shape, sweep.gradient(index), dense_strides(node.shape), to.data + seen->offset,
+                seen->strides);
+}
+
+template <class T>
+constexpr Rule<T> view_rule(const char* name) {
+    return {name, &pull_view<T>, &pull_view_values<T>};
+}
+template <class T>
+constexpr Rule<T> slice_rule = view_rule<T>("slice");
+template <class T>
+constexpr Rule<T> select_rule = view_rule<T>("select");
+template <class T>
+constexpr Rule<T> reshape_rule = view_rule<T>("reshape");
+template <class T>
+constexpr Rule<T> transpose_rule = view_rule<T>("transpose");
+template <class T>
+constexpr Rule<T> broadcast_rule = view_rule<T>("broadcast_to");
+
+template <class T>
+const Rule<T>& rule_of(View::Kind kind) {
+    switch (kind) {
+        case View::Kind::slice: return slice_rule<T>;
+        case View::Kind::select: return select_rule<T>;
+        case View::Kind::reshape: return reshape_rule<T>;
+        case View::Kind::transpose: return transpose_rule<T>;
+        case View::Kind::broadcast: break;
+    }
+    return broadcast_rule<T>;
+}
+
+template <class T>
+Layout layout_of(const Node<T>& node) {
+    return {node.shape, node.full_strides(), 0};
+}
+
+template <class T>
+Var<T> record_view_of(const Var<T>& x, const View& view, const Layout& seen) {
+    Tape<T>& tape = x.tape();
+    return tape.record_view(rule_of<T>(view.kind), x, seen, tape.keep(view));
+}
+
+template <class T>
+Var<T> view_of(const Var<T>& x, const View& view) {
+    return record_view_of(x, view, *seen_through(view, layout_of(x.tape().node(x))));
+}
+
+/// The way to every reshape; the numbers of elements are equal.
+template <class T>
+Var<T> reshaped(const Var<T>& x, const Shape& shape) {
+    const View view{.kind = View::Kind::reshape, .shape = shape};
+    if (const auto seen = seen_through(view, layout_of(x.tape().node(x))))
+        return record_view_of(x, view, *seen);
+    return view_of(contiguous(x), view);
+}
+
+std::ptrdiff_t clipped_position(std::ptrdiff_t position, std::ptrdiff_t extent) {
+    return std::clamp<std::ptrdiff_t>(position < 0 ? position + extent : position, 0, extent);
+}
+
+}  // namespace
+
+std::optional<Layout> seen_through(const View& view, const Layout& base) {
+    Layout seen = base;
+    switch (view.kind) {
+        case View::Kind::slice:
+            seen.offset += static_cast<std::ptrdiff_t>(view.start) * base.strides[view.axis];
+            seen.strides[view.axis] *= view.step;
+            seen.shape = view.shape;
+            break;
+        case View::Kind::select:
+            seen.offset += static_cast<std::ptrdiff_t>(view.start) * base.strides[view.axis];
+            seen.strides.erase(view.axis);
+            seen.shape.erase(view.axis);
+            break;
+        case View::Kind::reshape: {
+            const auto strides = reshaped_strides(base.shape, base.strides, view.shape);
+            if (!strides) return std::nullopt;
+            seen.strides = *strides;
+            seen.shape = view.shape;
+            break;
+        }
+        case View::Kind::transpose:
+            for (std::size_t axis = 0; axis < view.shape.size(); ++axis) {
+                seen.shape[axis] = base.shape[view.shape[axis]];
+                seen.strides[axis] = base.strides[view.shape[axis]];
+            }
+            break;
+        case View::Kind::broadcast:
+            seen.strides = broadcast_strides(base.shape, base.strides, view.shape);
+            seen.shape = view.shape;
+            break;
+    }
+    return seen;
+}
+
+template <class T>
+Var<T> slice(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t start, std::ptrdiff_t stop,
+             std::ptrdiff_t step) {
+    if (step < 1) {
+        throw IndexError("[slice] step " + std::to_string(step) +
+                         ": a view steps forward; flip turns an axis round");
+    }
+    View view{.kind = View::Kind::slice, .shape = x.shape()};
+    view.axis = resolve_axis("slice", axis, x.rank());
+    const auto extent = static_cast<std::ptrdiff_t>(view.shape[view.axis]);
+    const std::ptrdiff_t first = clipped_position(start, extent);
+    const std::ptrdiff_t last = std::max(first, clipped_position(stop, extent));
+    view.start = static_cast<std::size_t>(first);
+    view.step = step;
+    view.shape[view.axis] = static_cast<std::size_t>((last - first + step - 1) / step);
+    return view_of(x, view);
+}
+
+template <class T>
+Var<T> select(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t position) {
+    View view{.kind = View::Kind::select, .shape = {}};
+    view.axis = resolve_axis("select", axis, x.rank());
+    const auto extent = static_cast<std::ptrdiff_t>(x.shape()[view.axis]);
+    if (position < -extent || position >= extent) {
+        throw IndexError("[select] position " + std::to_string(position) + " of an axis of extent " +
+                         std::to_string(extent) + ", shape " + to_string(x.shape()));
+    }
+    view.start = static_cast<std::size_t>(position < 0 ? position + extent : position);
+    return view_of(x, view);
+}
+
+template <class T>
+std::vector<Var<T>> split(const Var<T>& x, std::size_t parts, std::ptrdiff_t axis) {
+    const std::size_t extent = x.extent(axis);
+    if (parts == 0 || extent % parts != 0) {
+        throw ShapeError("[split] an axis of extent " + std::to_string(extent) + " into " +
+                         std::to_string(parts) + " equal parts, shape " + to_string(x.shape()));
+    }
+    const auto width = static_cast<std::ptrdiff_t>(extent / parts);
+    std::vector<Var<T>> pieces;
+    pieces.reserve(parts);
+    for (std::ptrdiff_t k = 0; k < static_cast<std::ptrdiff_t>(parts); ++k) {
+        pieces.push_back(slice(x, axis, k * width, (k + 1) * width));
+    }
+    return pieces;
+}
+
+template <class T>
+Var<T> reshape(const Var<T>& x, const std::vector<std::ptrdiff_t>& shape) {
+    const std::size_t count = x.size();
+    Shape result;
+    std::size_t known = 1;
+    std::optional<std::size_t> open;
+    for (std::ptrdiff_t extent : shape) {
+        if (extent < -1 || (extent == -1 && open)) {
+            throw ShapeError("[reshape] one extent may be -1, the others count elements");
+        }
+        if (extent == -1)
+            open = result.size();
+        else
+            known *= static_cast<std::size_t>(extent);
+        result.push_back(extent == -1 ? 1 : static_cast<std::size_t>(extent));
+    }
+    if (open && known > 0 && count % known == 0) result[*open] = count / known;
+    if (element_count(result) != count || (open && known == 0)) {
+        throw ShapeError("[reshape] shape " + to_string(x.shape()) + " into " + to_string(result) +
+                         ": the number of elements differs");
+    }
+    return reshaped(x, result);
+}
+
+template <class T>
+Var<T> reshape_to(const Var<T>& x, const Shape& shape) {
+    if (element_count(shape) != x.size()) {
+        throw ShapeError("[reshape] shape " + to_string(x.shape()) + " into " + to_string(shape) +
+                         ": the number of elements differs");
+    }
+    return reshaped(x, shape);
+}
+
+template <class T>
+Var<T> transpose(const Var<T>& x, const Axes& order) {
+    const std::size_t rank = x.rank();
+    View view{.kind = View::Kind::transpose, .shape = {}};
+    for (std::ptrdiff_t axis : order) view.shape.push_back(resolve_axis("transpose", axis, rank));
+    if (resolve_axes("transpose", order, rank).size() != rank || order.size() != rank) {
+        throw ShapeError("[transpose] an order of " + std::to_string(order.size()) + " axes for shape " +
+                         to_string(x.shape()));
+    }
+    return view_of(x, view);
+}
+
+template <class T>
+Var<T> transpose(const Var<T>& x) {
+    const std::size_t rank = x.rank();
+    View view{.kind = View::Kind::transpose, .shape = {}};
+    for (std::size_t axis = 0; axis < rank; ++axis) view.shape.push_back(axis);
+    if (rank >= 2) std::swap(view.shape[rank - 2], view.shape[rank - 1]);
+    return view_of(x, view);
+}
+
+template <class T>
+Var<T> squeeze(const Var<T>& x, const Axes& axes) {
+    Shape shape;
+    const PerAxis<std::size_t> chosen = resolve_axes("squeeze", axes, x.rank());
+    for (std::size_t axis = 0; axis < x.rank(); ++axis) {
+        const bool drop = std::find(chosen.begin(), chosen.end(), axis) != chosen.end();
+        const std::size_t extent = x.shape()[axis];
+        if (drop && extent != 1 && !axes.empty()) {
+            throw ShapeError("[squeeze] axis " + std::to_string(axis) + " has extent " +
+                             std::to_string(extent) + ", shape " + to_string(x.shape()));
+        }
+        if (!drop || extent != 1) shape.push_back(extent);
+    }
+    return reshaped(x, shape);
+}
+
+template <class T>
+Var<T> unsqueeze(const Var<T>& x, std::ptrdiff_t axis) {
+    Shape shape = x.shape();
+    shape.insert(resolve_axis("unsqueeze", axis, x.rank() + 1), 1);
+    return reshaped(x, shape);
+}
+
+template <class T>
+Var<T> broadcast_to(const Var<T>& x, const Shape& shape) {
+    if (x.shape() == shape) return x;
+    if (!broadcasts_to(x.shape(), shape)) {
+        throw ShapeError("[broadcast_to] shape " + to_string(x.shape()) + " does not broadcast to " +
+                         to_string(shape));
+    }
+    return view_of(x, View{.kind = View::Kind::broadcast, .shape = shape});
+}
+
+template <class T>
+Var<T> contiguous(const Var<T>& x) {
+    Tape<T>& tape = x.tape();
+    const Node<T>& from = tape.node(x);
+    if (from.is_dense()) return x;
+    const Shape shape = from.shape;
+    T* value = tape.allocate(element_count(shape));
+    copy_strided<T>(shape, from.value, from.full_strides(), value, dense_strides(shape));
+    static constexpr Rule<T> rule{"contiguous", [](Pull<T>& node) { node.add(0, node.gradient()); }};
+    return tape.record(rule, {x}, shape, value);
+}
+
+template <class T>
+Var<T> place(const Var<T>& x, const View& view, const Shape& shape) {
+    Tape<T>& tape = x.tape();
+    T* value = tape.allocate(element_count(shape));
+    std::fill_n(value, element_count(shape), T(0));
+    const Layout seen = *seen_through(view, {shape, dense_strides(shape), 0});
+    const Node<T>& from = tape.node(x);
+    add_strided<T>(from.shape, from.value, from.full_strides(), value + seen.offset, seen.strides);
+    static constexpr Rule<T> rule{
+        "place", [](Pull<T>& node) { node.add(0, view_of(node.gradient(), node.template payload<View>())); }};
+    return tape.record(rule, {x}, shape, value, tape.keep(view));
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                              \
+    template Var<T> slice(const Var<T>&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t); \
+    template Var<T> select(const Var<T>&, std::ptrdiff_t, std::ptrdiff_t);                                \
+    template std::vector<Var<T>> split(const Var<T>&, std::size_t, std::ptrdiff_t);                       \
+    template Var<T> reshape(const Var<T>&, const std::vector<std::ptrdiff_t>&);                           \
+    template Var<T> reshape_to(const Var<T>&, const Shape&);                                              \
+    template Var<T> transpose(const Var<T>&);                                                             \
+    template Var<T> transpose(const Var<T>&, const Axes&);                                                \
+    template Var<T> squeeze(const Var<T>&, const Axes&);                                                  \
+    template Var<T> unsqueeze(const Var<T>&, std::ptrdiff_t);                                             \
+    template Var<T> broadcast_to(const Var<T>&, const Shape&);                                            \
+    template Var<T> contiguous(const Var<T>&);                                                            \
+    template Var<T> place(const Var<T>&, const View&, const Shape&);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape

@@ -1,0 +1,208 @@
+#include "benchmarks/contender.hpp"
+
+#ifdef XTAPE_BENCH_LIBTORCH
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include <torch/torch.h>
+#include <torch/version.h>
+#endif
+
+namespace bench {
+
+#ifdef XTAPE_BENCH_LIBTORCH
+namespace {
+
+std::int64_t dim(std::size_t size) { return static_cast<std::int64_t>(size); }
+
+template <class T>
+torch::Tensor tensor(const Buffer<T>& data, std::vector<std::int64_t> shape) {
+    auto type = std::is_same_v<T, float> ? torch::kFloat : torch::kDouble;
+    return torch::from_blob(const_cast<T*>(data.data()), shape, type).clone();
+}
+
+template <class T>
+Buffer<T> buffer(const torch::Tensor& t) {
+    torch::Tensor dense = t.detach().contiguous();
+    return Buffer<T>(dense.data_ptr<T>(), dense.data_ptr<T>() + dense.numel());
+}
+
+/// What both contenders share: leaves in, gradients out. `forward` is theirs.
+template <class T>
+class LibTorch : public Contender<T> {
+public:
+    void run() override {
+        for (torch::Tensor& leaf : leaves_) leaf.mutable_grad().reset();
+        h_ = forward();
+        h_.backward(dh_);
+    }
+
+protected:
+    explicit LibTorch(const Problem<T>& problem) : p_(problem) {
+        torch::set_num_threads(1);
+        const auto s = problem.size;
+        x_ = tensor(problem.x, {dim(s.steps), dim(s.batch), dim(s.inputs)}).requires_grad_();
+        dh_ = tensor(problem.dh, {dim(s.steps), dim(s.batch), dim(s.hidden)});
+    }
+
+    virtual torch::Tensor forward() = 0;
+
+    std::int64_t hidden() const { return dim(p_.size.hidden); }
+    std::int64_t gates() const { return dim(gate_count(p_.cell)); }
+    torch::Tensor weight_x() const { return tensor(p_.w_x, {gates() * hidden(), dim(p_.size.inputs)}); }
+    torch::Tensor weight_h() const { return tensor(p_.w_h, {gates() * hidden(), hidden()}); }
+    torch::Tensor bias() const { return tensor(p_.bias, {gates() * hidden()}); }
+
+    const Problem<T>& p_;
+    torch::Tensor x_, dh_, h_;
+    std::vector<torch::Tensor> leaves_;
+};
+
+/// torch::nn::RNN, LSTM or GRU.
+template <class T>
+class LibTorchModule : public LibTorch<T> {
+    using Base = LibTorch<T>;
+
+public:
+    explicit LibTorchModule(const Problem<T>& problem) : Base(problem) {
+        const auto d = dim(problem.size.inputs), h = this->hidden();
+        if (problem.cell == Cell::rnn)
+            rnn_ = torch::nn::RNN(d, h);
+        else if (problem.cell == Cell::lstm)
+            lstm_ = torch::nn::LSTM(d, h);
+        else
+            gru_ = torch::nn::GRU(d, h);
+        auto keep = [this](auto& module) {
+            if (!module) return;
+            module->to(this->x_.scalar_type());
+            auto p = module->named_parameters();
+            for (const char* name : {"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"})
+                this->leaves_.push_back(p[name]);
+        };
+        keep(rnn_);
+        keep(lstm_);
+        keep(gru_);
+        torch::NoGradGuard no_gradient;
+        // There are two biases, and the second is only needed by the GRU, for n.
+        torch::Tensor second = torch::zeros_like(this->bias());
+        if (problem.cell == Cell::gru_reset_after)
+            second.slice(0, 2 * h, 3 * h).copy_(tensor(problem.bias_n, {h}));
+        const std::array<torch::Tensor, 4> values = {this->weight_x(), this->weight_h(), this->bias(),
+                                                     second};
+        for (std::size_t i = 0; i < 4; ++i) this->leaves_[i].copy_(swapped(values[i]));
+        this->leaves_.push_back(this->x_);
+    }
+
+    std::string name() const override { return "libtorch module"; }
+
+    Results<T> results() const override {
+        auto gradient = [this](std::size_t i) { return swapped(this->leaves_[i].grad()); };
+        Results<T> result{buffer<T>(this->h_),    buffer<T>(this->x_.grad()), buffer<T>(gradient(0)),
+                          buffer<T>(gradient(1)), buffer<T>(gradient(2)),     {}};
+        if (this->p_.cell == Cell::gru_reset_after)
+            result.dbias_n = buffer<T>(gradient(3).slice(0, 2 * this->hidden(), 3 * this->hidden()));
+        return result;
+    }
+
+private:
+    torch::Tensor forward() override {
+        if (rnn_) return std::get<0>(rnn_->forward(this->x_));
+        if (lstm_) return std::get<0>(lstm_->forward(this->x_));
+        return std::get<0>(gru_->forward(this->x_));
+    }
+
+    /// PyTorch's gates are i, f, g, o: o and g change places.
+    torch::Tensor swapped(const torch::Tensor& rows) const {
+        if (this->p_.cell != Cell::lstm) return rows;
+        auto block = rows.chunk(4, 0);
+        return torch::cat({block[0], block[1], block[3], block[2]}, 0);
+    }
+
+    torch::nn::RNN rnn_{nullptr};
+    torch::nn::LSTM lstm_{nullptr};
+    torch::nn::GRU gru_{nullptr};
+};
+
+/// The cell as a user of libtorch writes it with tensor operations.
+template <class T>
+class LibTorchCell : public LibTorch<T> {
+public:
+    explicit LibTorchCell(const Problem<T>& problem) : LibTorch<T>(problem) {
+        this->leaves_ = {this->weight_x(), this->weight_h(), this->bias(), this->x_};
+        if (problem.cell == Cell::gru_reset_after)
+            this->leaves_.push_back(tensor(problem.bias_n, {this->hidden()}));
+        for (torch::Tensor& leaf : this->leaves_) leaf.requires_grad_();
+    }
+
+    std::string name() const override { return "libtorch cell of ops"; }
+
+    Results<T> results() const override {
+        auto gradient = [this](std::size_t i) { return buffer<T>(this->leaves_[i].grad()); };
+        Results<T> result{buffer<T>(this->h_), gradient(3), gradient(0), gradient(1), gradient(2), {}};
+        if (this->leaves_.size() > 4) result.dbias_n = gradient(4);
+        return result;
+    }
+
+private:
+    torch::Tensor forward() override {
+        const torch::Tensor &w_x = this->leaves_[0], &w_h = this->leaves_[1], &b = this->leaves_[2];
+        const std::int64_t n = this->hidden();
+        torch::Tensor h = torch::zeros({dim(this->p_.size.batch), n},
+                                       this->x_.options().requires_grad(false)),
+                      c = h;
+        std::vector<torch::Tensor> outputs;
+        for (const torch::Tensor& x : this->x_.unbind(0)) {
+            torch::Tensor from_x = torch::linear(x, w_x, b);
+            if (this->p_.cell == Cell::rnn) {
+                h = torch::tanh(from_x + torch::linear(h, w_h));
+            } else if (this->p_.cell == Cell::lstm) {
+                auto gate = (from_x + torch::linear(h, w_h)).chunk(4, 1);
+                c = torch::sigmoid(gate[1]) * c + torch::sigmoid(gate[0]) * torch::tanh(gate[3]);
+                h = torch::sigmoid(gate[2]) * torch::tanh(c);
+            } else if (this->p_.cell == Cell::gru) {
+                auto w = w_h.chunk(3, 0);
+                auto from = from_x.chunk(3, 1);
+                auto r = torch::sigmoid(from[0] + torch::linear(h, w[0]));
+                auto z = torch::sigmoid(from[1] + torch::linear(h, w[1]));
+                auto candidate = torch::tanh(from[2] + torch::linear(r * h, w[2]));
+                h = (1 - z) * candidate + z * h;
+            } else {
+                auto from = from_x.chunk(3, 1), from_h = torch::linear(h, w_h).chunk(3, 1);
+                auto r = torch::sigmoid(from[0] + from_h[0]), z = torch::sigmoid(from[1] + from_h[1]);
+                auto candidate = torch::tanh(from[2] + r * (from_h[2] + this->leaves_[4]));
+                h = (1 - z) * candidate + z * h;
+            }
+            outputs.push_back(h);
+        }
+        return torch::stack(outputs);
+    }
+};
+
+}  // namespace
+
+template <class T>
+Contenders<T> libtorch_contenders(const Problem<T>& problem) {
+    Contenders<T> result;
+    // PyTorch has no module for the original GRU.
+    if (problem.cell != Cell::gru) result.push_back(std::make_unique<LibTorchModule<T>>(problem));
+    result.push_back(std::make_unique<LibTorchCell<T>>(problem));
+    return result;
+}
+
+std::string libtorch_version() { return std::string("libtorch ") + TORCH_VERSION; }
+#else
+template <class T>
+Contenders<T> libtorch_contenders(const Problem<T>&) {
+    return {};
+}
+
+std::string libtorch_version() { return ""; }
+#endif
+
+template Contenders<float> libtorch_contenders(const Problem<float>&);
+template Contenders<double> libtorch_contenders(const Problem<double>&);
+
+}  // namespace bench

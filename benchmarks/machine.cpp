@@ -1,0 +1,71 @@
+#include "benchmarks/machine.hpp"
+
+#include <cstdlib>
+#include <fstream>
+
+#include "autograd/pack.hpp"
+
+// OpenBLAS's own; another BLAS has none of them.
+extern "C" {
+__attribute__((weak)) char* openblas_get_corename();
+__attribute__((weak)) char* openblas_get_config();
+__attribute__((weak)) void openblas_set_num_threads(int count);
+}
+
+namespace bench {
+namespace {
+
+std::string cpu_model() {
+    std::ifstream info("/proc/cpuinfo");
+    for (std::string line; std::getline(info, line);)
+        if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+    return "unknown processor";
+}
+
+std::string compiler() {
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#else
+    return "g++ " __VERSION__;
+#endif
+}
+
+std::string blas_core() { return openblas_get_corename ? openblas_get_corename() : ""; }
+
+bool has_avx512() {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+#else
+    return false;
+#endif
+}
+
+}  // namespace
+
+std::string machine_description() {
+    std::string blas = openblas_get_config ? std::string(openblas_get_config()) : "BLAS: not OpenBLAS";
+    return cpu_model() + "\n" + compiler() + ", xsimd for " + xsimd::default_arch::name() + "\n" + blas +
+           (blas_core().empty() ? "" : "\nOpenBLAS kernels: " + blas_core()) + "\n";
+}
+
+std::vector<std::string> machine_warnings() {
+    std::vector<std::string> warnings;
+    if (const char* pin = std::getenv("OPENBLAS_CORETYPE"))
+        warnings.push_back(
+            std::string("OPENBLAS_CORETYPE=") + pin +
+            " pins OpenBLAS's kernels; run with `env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE`");
+    std::string core = blas_core();
+    bool wide_core = core.find("SkylakeX") == 0 || core.find("Cooperlake") == 0 ||
+                     core.find("Sapphire") == 0 || core.find("Zen") == 0;
+    if (has_avx512() && !core.empty() && !wide_core)
+        warnings.push_back("the processor has AVX-512 and OpenBLAS uses its " + core + " kernels");
+    if (has_avx512() && !xsimd::avx512dq::supported())
+        warnings.push_back("the processor has AVX-512 and this program was compiled without it");
+    return warnings;
+}
+
+void use_one_blas_thread() {
+    if (openblas_set_num_threads) openblas_set_num_threads(1);
+}
+
+}  // namespace bench

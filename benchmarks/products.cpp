@@ -1,0 +1,149 @@
+// Matrix products in the shapes of recurrent networks, GFLOP/s on one thread: BLAS as it is, the library's gemm (which
+// chooses), its kernel with the right operand packed beforehand, and oneDNN where it is installed. The rules in
+// autograd/packed_matrix.cpp were read off this table.
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <functional>
+#include <random>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "autograd/gemm.hpp"
+#include "benchmarks/contender.hpp"
+#include "benchmarks/machine.hpp"
+
+#include <cblas.h>
+#ifdef XTAPE_BENCH_ONEDNN
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+#endif
+
+namespace {
+
+using xtape::MatrixView;
+using Clock = std::chrono::steady_clock;
+
+/// c (m×n) = a (m×k) b (k×n); a transposed operand is stored the other way round.
+struct Product {
+    const char* use;
+    std::size_t m, n, k;
+    bool a_transposed, b_transposed;
+};
+
+constexpr Product products[] = {
+    {"h Wᵀ", 1, 256, 64, false, true},
+    {"h Wᵀ", 1, 1024, 256, false, true},
+    {"h Wᵀ", 4, 256, 64, false, true},
+    {"h Wᵀ", 16, 512, 128, false, true},
+    {"h Wᵀ", 32, 1024, 256, false, true},
+    {"h Wᵀ", 64, 2048, 512, false, true},
+    {"dz W", 1, 64, 256, false, false},
+    {"dz W", 1, 256, 1024, false, false},
+    {"dz W", 16, 128, 512, false, false},
+    {"dz W", 32, 256, 1024, false, false},
+    {"dz W", 64, 512, 2048, false, false},
+    {"X Wᵀ, all steps", 50, 256, 64, false, true},
+    {"X Wᵀ, all steps", 800, 512, 64, false, true},
+    {"X Wᵀ, all steps", 3200, 1024, 128, false, true},
+    {"dZ W, all steps", 50, 64, 256, false, false},
+    {"dZ W, all steps", 800, 64, 512, false, false},
+    {"dZ W, all steps", 3200, 128, 1024, false, false},
+    {"dZᵀ X, all steps", 256, 64, 50, true, false},
+    {"dZᵀ X, all steps", 512, 128, 800, true, false},
+    {"dZᵀ X, all steps", 1024, 256, 3200, true, false},
+};
+
+/// Seconds per call of each, medians of turns.
+std::vector<double> time_in_turns(const std::vector<std::function<void()>>& calls, double flops) {
+    const int repeats = std::max(1, static_cast<int>(4e6 / flops));
+    std::vector<std::vector<double>> times(calls.size());
+    for (int round = 0; round < (flops > 1e8 ? 7 : 31); ++round)
+        for (std::size_t i = 0; i < calls.size(); ++i) {
+            calls[i]();
+            auto start = Clock::now();
+            for (int r = 0; r < repeats; ++r) calls[i]();
+            times[i].push_back(std::chrono::duration<double>(Clock::now() - start).count() / repeats);
+        }
+    std::vector<double> medians;
+    for (auto& column : times) {
+        std::nth_element(column.begin(), column.begin() + static_cast<std::ptrdiff_t>(column.size() / 2),
+                         column.end());
+        medians.push_back(column[column.size() / 2]);
+    }
+    return medians;
+}
+
+void blas(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, const float* a, int lda,
+          const float* b, int ldb, float* c) {
+    cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, a, lda, b, ldb, 0, c, n);
+}
+void blas(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, const double* a, int lda,
+          const double* b, int ldb, double* c) {
+    cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, a, lda, b, ldb, 0, c, n);
+}
+
+template <class T>
+void compare() {
+    std::printf("\n%s\n%-24s %16s %9s %9s %9s %9s %9s\n", std::is_same_v<T, float> ? "float" : "double", "",
+                "m×n×k", "BLAS", "gemm", "packed", "oneDNN", "pack, µs");
+    std::mt19937 engine(1);
+    std::normal_distribution<double> normal;
+    for (const Product& p : products) {
+        bench::Buffer<T> a(p.m * p.k), b(p.k * p.n), c(p.m * p.n), packed(xtape::packed_size<T>(p.k, p.n));
+        for (T& value : a) value = static_cast<T>(normal(engine));
+        for (T& value : b) value = static_cast<T>(normal(engine));
+        MatrixView<const T> a_view(a.data(), p.m, p.k), b_view(b.data(), p.k, p.n);
+        if (p.a_transposed) a_view = MatrixView<const T>(a.data(), p.k, p.m).transposed();
+        if (p.b_transposed) b_view = MatrixView<const T>(b.data(), p.n, p.k).transposed();
+        MatrixView<T> c_view(c.data(), p.m, p.n);
+        const xtape::PackedMatrix<T> b_packed = xtape::pack(b_view, packed.data());
+        const int m = static_cast<int>(p.m), n = static_cast<int>(p.n), k = static_cast<int>(p.k);
+
+        std::vector<std::function<void()>> calls = {
+            [&] {
+                blas(p.a_transposed ? CblasTrans : CblasNoTrans, p.b_transposed ? CblasTrans : CblasNoTrans,
+                     m, n, k, a.data(), p.a_transposed ? m : k, b.data(), p.b_transposed ? k : n, c.data());
+            },
+            [&] { xtape::gemm(a_view, b_view, T(0), c_view); },
+            [&] { xtape::gemm(a_view, b_packed, T(0), c_view); },
+            [&] { xtape::pack(b_view, packed.data()); },
+        };
+#ifdef XTAPE_BENCH_ONEDNN
+        if constexpr (std::is_same_v<T, float>)
+            calls.push_back([&] {
+                dnnl_sgemm(p.a_transposed ? 'T' : 'N', p.b_transposed ? 'T' : 'N', m, n, k, 1, a.data(),
+                           p.a_transposed ? m : k, b.data(), p.b_transposed ? k : n, 0, c.data(), n);
+            });
+#endif
+        const double flops = 2.0 * static_cast<double>(p.m * p.n * p.k);
+        const std::vector<double> time = time_in_turns(calls, flops);
+        auto rate = [&](std::size_t i) { return flops / time[i] * 1e-9; };
+        const std::string sizes = std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
+        // The accents are two bytes each: pad by hand.
+        std::string use = p.use;
+        std::size_t shown = static_cast<std::size_t>(
+            std::count_if(use.begin(), use.end(), [](char byte) { return (byte & 0xC0) != 0x80; }));
+        use.append(24 - std::min<std::size_t>(shown, 24), ' ');
+        std::printf("%s %16s %9.0f %9.0f %9.0f %9s %9.1f\n", use.c_str(), sizes.c_str(), rate(0), rate(1),
+                    rate(2), calls.size() > 4 ? std::to_string(static_cast<int>(rate(4))).c_str() : "-",
+                    time[3] * 1e6);
+    }
+}
+
+}  // namespace
+
+int main() {
+    bench::use_one_blas_thread();
+#ifdef XTAPE_BENCH_ONEDNN
+    omp_set_num_threads(1);
+#endif
+    std::printf("%s", bench::machine_description().c_str());
+    for (const std::string& warning : bench::machine_warnings())
+        std::printf("WARNING: %s\n", warning.c_str());
+    compare<float>();
+    compare<double>();
+}

@@ -10,4 +10,4 @@ add_test(NAME "install: find_package gives a program what it needs, whatever its
         "-DOPTIONS=-O2" -P ${script})
 add_test(NAME "install: add_subdirectory gives a program what it needs, whatever its flags"
     COMMAND ${check} "-DXTAPE_SOURCES=${PROJECT_SOURCE_DIR}" "-DWORK=${CMAKE_CURRENT_BINARY_DIR}/install/sources"
-        "-DOPTIONS=-march=native" -P ${script})
+        "-DOPTIONS=-march=native;-DXTENSOR_USE_XSIMD" -P ${script})

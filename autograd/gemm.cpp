@@ -83,7 +83,7 @@ void add_matrix_times_column(const MatrixView<const T>& a, const MatrixView<cons
 /// Memory for a right operand that is packed for one product: a block of columns that fits the second-level
 /// cache.
 constexpr std::size_t block_bytes = std::size_t(1) << 20;
-constexpr std::size_t panel = 192;
+constexpr std::size_t panel = 48;  // a multiple of every kernel's
 
 /// c = a b + beta c by packing b on the way, where that beats BLAS.
 template <class T>

@@ -31,9 +31,6 @@ struct PackedKernel {
     static constexpr std::size_t depth = 192;
     /// Rows of a that stay in the second-level cache while they meet all panels.
     static constexpr std::size_t block_rows = 64;
-    /// A single row has too few sums in flight to hide the latency of an addition: it takes several panels at
-    /// once.
-    static constexpr std::size_t max_panels = width * sizeof(T) == 64 ? 4 : 2;
 
     static std::size_t padded(std::size_t n) { return (n + width - 1) / width * width; }
 
@@ -77,40 +74,42 @@ struct PackedKernel {
             for (std::size_t j = i < rows ? cols : 0; j < from.cols; ++j) to(i, j) = from(i, j);
     }
 
-    /// c (R rows, P panels of V vectors) = a (R×k) times the panels (+ c). Columns of padding are written
-    /// too.
-    template <std::size_t R, std::size_t V, std::size_t P>
-    static void tile(const MatrixView<const T>& a, const T* panel, std::size_t panel_stride, bool add, T* c,
+    /// c = a times the panels (+ c): R rows by P whole panels and then L vectors of the last one, which is L vectors
+    /// wide. A panel follows the one before it at panel_stride. Columns of padding are written too.
+    template <std::size_t R, std::size_t P, std::size_t L>
+    static void tile(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride, bool add, T* c,
                      std::ptrdiff_t c_stride) {
-        Vector sum[R][P][V];
-        auto each = [](auto body) {
-            each_of<R * P * V>([&](auto i) { body(i / (P * V), i / V % P, i % V); });
-        };
-        auto address = [&](std::size_t r, std::size_t p, std::size_t v) {
-            return c + static_cast<std::ptrdiff_t>(r) * c_stride + (p * V + v) * width;
+        constexpr std::size_t whole = P * vectors, all = whole + L;
+        Vector sum[R][all];
+        auto each = [](auto body) { each_of<R * all>([&](auto i) { body(i / all, i % all); }); };
+        auto address = [&](std::size_t r, std::size_t v) {
+            return c + static_cast<std::ptrdiff_t>(r) * c_stride + v * width;
         };
         if (add)
-            each([&](auto r, auto p, auto v) { sum[r][p][v] = Vector::load_unaligned(address(r, p, v)); });
+            each([&](auto r, auto v) { sum[r][v] = Vector::load_unaligned(address(r, v)); });
         else
-            each([&](auto r, auto p, auto v) { sum[r][p][v] = Vector(T(0)); });
+            each([&](auto r, auto v) { sum[r][v] = Vector(T(0)); });
         const T* left = a.data;
-        for (std::size_t l = 0; l < a.cols; ++l, left += a.col_stride, panel += V * width) {
+        const T* last = panels + P * panel_stride;
+        for (std::size_t l = 0; l < a.cols;
+             ++l, left += a.col_stride, panels += panel_width, last += L * width) {
             // The hardware doesn't look across the rows of other passes: without this a weight larger than
             // the second-level cache costs a tenth.
             if constexpr (R > 2)
-                each_of<V>([&](auto v) { __builtin_prefetch(panel + (16 * V + v) * width); });
-            Vector right[P][V];
-            each_of<P * V>([&](auto i) {
-                right[i / V][i % V] = Vector::load_aligned(panel + i / V * panel_stride + i % V * width);
+                each_of<all>([&](auto v) {
+                    __builtin_prefetch((P ? panels + 16 * panel_width : last + 16 * L * width) + v * width);
+                });
+            Vector right[all];
+            each_of<whole>([&](auto v) {
+                right[v] = Vector::load_aligned(panels + v / vectors * panel_stride + v % vectors * width);
             });
+            each_of<L>([&](auto v) { right[whole + v] = Vector::load_aligned(last + v * width); });
             each_of<R>([&](auto r) {
                 Vector x(left[static_cast<std::ptrdiff_t>(r) * a.row_stride]);
-                each_of<P * V>([&](auto i) {
-                    sum[r][i / V][i % V] = xsimd::fma(x, right[i / V][i % V], sum[r][i / V][i % V]);
-                });
+                each_of<all>([&](auto v) { sum[r][v] = xsimd::fma(x, right[v], sum[r][v]); });
             });
         }
-        each([&](auto r, auto p, auto v) { sum[r][p][v].store_unaligned(address(r, p, v)); });
+        each([&](auto r, auto v) { sum[r][v].store_unaligned(address(r, v)); });
     }
 
     /// body(0), ..., body(N - 1), unrolled at any optimisation level: the sums must stay in registers.
@@ -122,15 +121,27 @@ struct PackedKernel {
 
     using Tile = void (*)(const MatrixView<const T>&, const T*, std::size_t, bool, T*, std::ptrdiff_t);
 
-    template <std::size_t V, std::size_t... R>
-    static constexpr std::array<Tile, sizeof...(R)> tiles(std::index_sequence<R...>) {
-        return {&tile<R + 1, V, 1>...};
+    template <std::size_t P, std::size_t L, std::size_t... R>
+    static constexpr std::array<Tile, sizeof...(R)> tiles_by_rows(std::index_sequence<R...>) {
+        return {&tile<R + 1, P, L>...};
+    }
+    template <std::size_t R, std::size_t... I>
+    static constexpr std::array<Tile, sizeof...(I)> tiles_by_vectors(std::index_sequence<I...>) {
+        return {&tile<R, (I + 1) / vectors, (I + 1) % vectors>...};
     }
 
-    /// tile_of[v - 1][r - 1] multiplies r rows by a panel of v vectors.
-    static constexpr std::array<std::array<Tile, max_rows>, vectors> tile_of = {
-        tiles<1>(std::make_index_sequence<max_rows>{}), tiles<2>(std::make_index_sequence<max_rows>{}),
-        tiles<3>(std::make_index_sequence<max_rows>{})};
+    /// one_panel[v - 1][r - 1]: r rows by a panel of v vectors.
+    static constexpr std::array<std::array<Tile, max_rows>, vectors> one_panel = {
+        tiles_by_rows<0, 1>(std::make_index_sequence<max_rows>{}),
+        tiles_by_rows<0, 2>(std::make_index_sequence<max_rows>{}),
+        tiles_by_rows<1, 0>(std::make_index_sequence<max_rows>{})};
+
+    /// One or two rows have too few sums in flight to hide the latency of an addition: they take several panels
+    /// at once. one_row[v - 1] multiplies by v vectors of neighbouring panels.
+    static constexpr std::size_t max_panels = width * sizeof(T) == 64 ? 4 : 2;
+    static constexpr auto one_row = tiles_by_vectors<1>(std::make_index_sequence<max_panels * vectors>{});
+    static constexpr auto two_rows =
+        tiles_by_vectors<2>(std::make_index_sequence<max_panels / 2 * vectors>{});
 
     static void multiply(const MatrixView<const T>& a, const PackedMatrix<T>& b, bool add,
                          const MatrixView<T>& c) {
@@ -163,44 +174,34 @@ struct PackedKernel {
     /// c (+)= a times the rows of b from `from` on, as many as a has columns.
     static void multiply_slice(const MatrixView<const T>& a, const PackedMatrix<T>& b, std::size_t from,
                                bool add, const MatrixView<T>& c) {
-        std::size_t panel = 0;
-        if (c.rows <= 2) panel = multiply_few_rows(a, b, add, c);
-        for (; panel * panel_width < b.cols; ++panel) {
-            std::size_t begin = panel * panel_width, used = std::min(panel_width, b.cols - begin);
-            multiply_panel(a, b.data + b.rows * begin + from * padded(used), add,
-                           c.column_block(begin, used));
+        std::size_t together = panel_width * (c.rows == 1 ? max_panels : c.rows == 2 ? max_panels / 2 : 1);
+        for (std::size_t begin = 0; begin < b.cols; begin += together) {
+            std::size_t used = std::min(together, b.cols - begin);
+            const T* panels = b.data + b.rows * begin + from * padded(std::min(panel_width, used));
+            multiply_panels(a, panels, b.rows * panel_width, add, c.column_block(begin, used));
         }
     }
 
-    /// One or two rows by as many whole panels as come in groups; returns the number of panels done.
-    static std::size_t multiply_few_rows(const MatrixView<const T>& a, const PackedMatrix<T>& b, bool add,
-                                         const MatrixView<T>& c) {
-        std::size_t group = max_panels / c.rows, whole = b.cols / panel_width / group * group;
-        Tile multiply = c.rows == 1 ? &tile<1, vectors, max_panels> : &tile<2, vectors, max_panels / 2>;
-        for (std::size_t panel = 0; panel < whole; panel += group)
-            multiply(a, b.data + b.rows * panel * panel_width, b.rows * panel_width, add,
-                     c.at(0, panel * panel_width), c.row_stride);
-        return whole;
-    }
-
-    static void multiply_panel(const MatrixView<const T>& a, const T* panel, bool add,
-                               const MatrixView<T>& c) {
-        std::size_t whole = padded(c.cols);
-        const auto& multiply = tile_of[whole / width - 1];
+    static void multiply_panels(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
+                                bool add, const MatrixView<T>& c) {
+        std::size_t count = padded(c.cols) / width;
         // Rows are dealt out evenly, so that no pass is left with a single one.
         std::size_t passes = (c.rows + max_rows - 1) / max_rows;
         for (std::size_t pass = 0; pass < passes; ++pass) {
             std::size_t row = c.rows * pass / passes, rows = c.rows * (pass + 1) / passes - row;
+            Tile multiply = c.rows == 1   ? one_row[count - 1]
+                            : c.rows == 2 ? two_rows[count - 1]
+                                          : one_panel[count - 1][rows - 1];
             MatrixView<const T> left = a.row_block(row, rows);
-            if (c.cols == whole) {
-                multiply[rows - 1](left, panel, 0, add, c.at(row, 0), c.row_stride);
+            if (c.cols == count * width) {
+                multiply(left, panels, panel_stride, add, c.at(row, 0), c.row_stride);
             } else {
                 // The padding has no place in c: compute beside it.
-                alignas(64) T edge[max_rows * panel_width];
-                MatrixView<T> beside(edge, rows, whole);
+                alignas(64) T edge[max_rows * max_panels * panel_width];
+                MatrixView<T> beside(edge, rows, count * width);
                 for (std::size_t r = 0; add && r < rows; ++r)
                     std::copy_n(c.at(row + r, 0), c.cols, beside.at(r, 0));
-                multiply[rows - 1](left, panel, 0, add, edge, beside.row_stride);
+                multiply(left, panels, panel_stride, add, edge, beside.row_stride);
                 for (std::size_t r = 0; r < rows; ++r) std::copy_n(beside.at(r, 0), c.cols, c.at(row + r, 0));
             }
         }

@@ -1,0 +1,322 @@
+#include "examples/chart.hpp"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+#include <string_view>
+
+#include "examples/save.hpp"
+
+extern char** environ;
+
+namespace examples {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// Okabe & Ito (2008), "Color universal design", darkest first; black is left for text.
+constexpr const char* palette[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"};
+constexpr int palette_size = static_cast<int>(std::size(palette));
+
+// Everything in pixels of the SVG.
+constexpr int margin = 24, title_height = 52, panel_height = 400, panel_title = 30;
+constexpr int axis_left = 88, axis_bottom = 62, caption_line = 19;
+constexpr double caption_char = 6.7;  // mean width of a letter of the caption
+
+/// Length of the UTF-8 sequence that starts at text[i], or 0 if the bytes there are not valid UTF-8.
+std::size_t utf8_length(std::string_view text, std::size_t i) {
+    const auto byte = [&](std::size_t k) {
+        return k < text.size() ? static_cast<unsigned char>(text[k]) : 0U;
+    };
+    const unsigned lead = byte(i);
+    if (lead < 0x80) return 1;
+    const std::size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
+                               : lead >= 0xE0 && lead <= 0xEF ? 3
+                               : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                              : 0;
+    for (std::size_t k = 1; k < length; ++k) {
+        if ((byte(i + k) & 0xC0) != 0x80) return 0;
+    }
+    const unsigned second = byte(i + 1);  // overlong forms, surrogates, beyond U+10FFFF
+    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
+        (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F)) {
+        return 0;
+    }
+    return length;
+}
+
+/// A gnuplot string constant: in single quotes nothing is special but the quote itself, which is doubled.
+std::string literal(std::string_view text) {
+    std::string out = "'";
+    for (std::size_t i = 0; i < text.size();) {
+        const std::size_t length = utf8_length(text, i);
+        if (length == 0) {
+            out += '?';
+            ++i;
+            continue;
+        }
+        const auto c = static_cast<unsigned char>(text[i]);
+        if (c == '\'') {
+            out += "''";
+        } else if (c < 0x20 || c == 0x7F) {
+            out += ' ';
+        } else {
+            out.append(text.substr(i, length));
+        }
+        i += length;
+    }
+    return out + "'";
+}
+
+std::size_t characters(std::string_view text) {
+    return static_cast<std::size_t>(std::count_if(
+        text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
+    std::vector<std::string> lines;
+    std::istringstream paragraphs(text);
+    for (std::string paragraph; std::getline(paragraphs, paragraph);) {
+        std::istringstream words(paragraph);
+        std::string line;
+        for (std::string word; words >> word;) {
+            if (!line.empty() && characters(line) + 1 + characters(word) > width) {
+                lines.push_back(line);
+                line.clear();
+            }
+            line += (line.empty() ? "" : " ") + word;
+        }
+        lines.push_back(line);
+    }
+    return lines;
+}
+
+struct Point {
+    double x, y;
+};
+
+std::vector<Point> drawable(const Series& series, bool log_y) {
+    std::vector<Point> points;
+    for (std::size_t i = 0; i < series.x.size(); ++i) {
+        const double x = series.x[i], y = series.y[i];
+        if (std::isfinite(x) && std::isfinite(y) && (!log_y || y > 0)) points.push_back({x, y});
+    }
+    return points;
+}
+
+void check(const Chart& chart) {
+    if (chart.panels.empty()) throw std::invalid_argument("chart: there is no panel to draw");
+    for (const Panel& panel : chart.panels) {
+        std::size_t points = 0;
+        for (const Series& series : panel.series) {
+            if (series.x.size() != series.y.size()) {
+                throw std::invalid_argument("chart: series \"" + series.name + "\" has " +
+                                            std::to_string(series.x.size()) + " x and " +
+                                            std::to_string(series.y.size()) + " y values");
+            }
+            points += drawable(series, panel.log_y).size();
+        }
+        if (points == 0) {
+            throw std::invalid_argument("chart: panel \"" + panel.title + "\" has no finite" +
+                                        (panel.log_y ? " positive" : "") + " value to draw");
+        }
+    }
+}
+
+const char* corner(Corner place) {
+    switch (place) {
+        case Corner::top_left: return "top left";
+        case Corner::bottom_left: return "bottom left";
+        case Corner::bottom_right: return "bottom right";
+        case Corner::top_right: break;
+    }
+    return "top right";
+}
+
+/// Axis limits for the points of a panel: on a log axis whole decades, otherwise a little air.
+struct Range {
+    double low = std::numeric_limits<double>::infinity(), high = -low;
+    void include(double v) {
+        low = std::min(low, v);
+        high = std::max(high, v);
+    }
+};
+
+void write_panel(std::ostream& out, const Panel& panel) {
+    Range xs, ys;
+    std::ostringstream plots;
+    plots.precision(17);
+    int next_colour = 0;
+    for (std::size_t k = 0; k < panel.series.size(); ++k) {
+        const Series& series = panel.series[k];
+        const std::vector<Point> points = drawable(series, panel.log_y);
+        if (points.empty()) continue;
+        out << "$series" << k << " << END_OF_DATA\n";
+        for (const Point& p : points) {
+            out << p.x << ' ' << p.y << '\n';
+            xs.include(p.x);
+            ys.include(p.y);
+        }
+        out << "END_OF_DATA\n";
+
+        const bool reference = series.style == Series::Style::reference;
+        const int colour = series.colour >= 0 ? series.colour : next_colour;
+        if (!reference) next_colour = colour + 1;
+        plots << (plots.tellp() == 0 ? "plot " : ", \\\n     ") << "$series" << k << " using 1:2 with "
+              << (points.size() <= 30 && !reference ? "linespoints pt 7 ps 0.45 " : "lines ") << "lw "
+              << (reference ? "1.4" : "2.2") << " dt "
+              << (reference                               ? "(4,4)"
+                  : series.style == Series::Style::dashed ? "(9,5)"
+                                                          : "1")
+              << " lc rgb '" << (reference ? "#777777" : palette[colour % palette_size]) << "' title "
+              << literal(series.name) << " noenhanced";
+    }
+    if (xs.low == xs.high) xs = {xs.low - 1, xs.high + 1};
+    if (panel.log_y) {
+        ys = {std::pow(10, std::floor(std::log10(ys.low))), std::pow(10, std::ceil(std::log10(ys.high)))};
+        ys.low = std::max(ys.low, 1e-300);
+        if (ys.low == ys.high) ys = {ys.low / 10, ys.high * 10};
+    } else {
+        const double air = ys.high > ys.low ? 0.05 * (ys.high - ys.low) : 0.5;
+        ys = {ys.low - air, ys.high + air};
+    }
+    // Air on a log axis only where the legend or a curve would touch the frame: decades give it.
+    out << (panel.log_y ? "set logscale y 10\nset format y '10^{%T}'\n"
+                        : "unset logscale y\nset format y '%g'\n")
+        << "set xrange [" << xs.low << ":" << xs.high << "]\nset yrange [" << ys.low << ":" << ys.high
+        << "]\n"
+        << "set title " << literal(panel.title) << " noenhanced\n"
+        << "set xlabel " << literal(panel.x_label) << " noenhanced\n"
+        << "set ylabel " << literal(panel.y_label) << " noenhanced\n"
+        << "set key " << corner(panel.legend) << "\n"
+        << plots.str() << "\n";
+}
+
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+File unnamed_file() {
+    File file(std::tmpfile(), &std::fclose);
+    if (!file)
+        throw std::runtime_error(std::string("chart: cannot make a temporary file: ") + std::strerror(errno));
+    return file;
+}
+
+std::string contents(std::FILE* file) {
+    std::string text;
+    std::rewind(file);
+    for (int c; (c = std::fgetc(file)) != EOF;) text += static_cast<char>(c);
+    return text;
+}
+
+/// Runs gnuplot on the script, by files rather than pipes: nothing to deadlock on, no shell to quote for.
+void run_gnuplot(const std::string& script) {
+    const File input = unnamed_file(), errors = unnamed_file();
+    std::fwrite(script.data(), 1, script.size(), input.get());
+    std::fflush(input.get());
+    std::rewind(input.get());
+
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, fileno(input.get()), STDIN_FILENO);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, fileno(errors.get()), STDERR_FILENO);
+    char name[] = "gnuplot", defaults[] = "--default-settings";
+    char* arguments[] = {name, defaults, nullptr};
+    pid_t child = 0;
+    const int spawned = posix_spawnp(&child, name, &actions, nullptr, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (spawned == ENOENT) {
+        throw std::runtime_error("chart: gnuplot is not installed (on Debian: apt install gnuplot-nox)");
+    }
+    if (spawned != 0)
+        throw std::runtime_error(std::string("chart: cannot run gnuplot: ") + std::strerror(spawned));
+
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        throw std::runtime_error("chart: gnuplot failed: " + contents(errors.get()));
+    }
+}
+
+}  // namespace
+
+void check_picture_name(const fs::path& picture) {
+    const std::string suffix = picture.extension().string();
+    if (suffix != ".svg" && suffix != ".png") {
+        throw std::invalid_argument("chart: the picture's name must end in .svg or .png, not " +
+                                    picture.string());
+    }
+}
+
+std::string gnuplot_script(const Chart& chart, const fs::path& output) {
+    check(chart);
+    const int panels = static_cast<int>(chart.panels.size());
+    const int panel_width = panels == 1 ? 820 : 560;
+    const int width = 2 * margin + panels * panel_width;
+    const auto caption =
+        wrapped(chart.caption, static_cast<std::size_t>((width - 2 * margin) / caption_char));
+    const int plots_bottom =
+        title_height + panel_title + panel_height + axis_bottom;  // from the top, as all of these
+    const int height = plots_bottom + caption_line * static_cast<int>(caption.size()) + margin;
+    const auto across = [&](double pixels) { return pixels / width; };
+    const auto up = [&](double from_top) { return 1 - from_top / height; };
+
+    std::ostringstream out;
+    out.precision(17);
+    const bool png = output.extension() == ".png";
+    out << "set encoding utf8\n"
+        << "set terminal " << (png ? "pngcairo" : "svg") << " enhanced size " << width << "," << height
+        << " background rgb 'white' font 'DejaVu Sans," << (png ? "9" : "12") << "'\n"
+        << "set output " << literal(output.string()) << "\n"
+        << "set border 3 lc rgb '#555555'\n"
+        << "set tics nomirror out scale 0.6 textcolor rgb '#333333'\n"
+        << "set grid ytics back lt 1 lw 0.8 lc rgb '#E4E4E4'\n"
+        << "set key inside Left reverse spacing 1.25 samplen 2.4 opaque fillcolor rgb 'white' noenhanced\n"
+        << "set multiplot\n"
+        << "set label 1 " << literal(chart.title) << " at screen " << across(margin) << ", screen " << up(30)
+        << " font ',16' noenhanced\n";
+    for (std::size_t i = 0; i < caption.size(); ++i) {
+        out << "set label " << i + 2 << ' ' << literal(caption[i]) << " at screen " << across(margin)
+            << ", screen " << up(plots_bottom + caption_line * (static_cast<double>(i) + 0.7))
+            << " tc rgb '#444444' noenhanced\n";
+    }
+    for (int k = 0; k < panels; ++k) {
+        const int left = margin + k * panel_width;
+        out << "set lmargin at screen " << across(left + axis_left) << "\nset rmargin at screen "
+            << across(left + panel_width - 20) << "\nset tmargin at screen " << up(title_height + panel_title)
+            << "\nset bmargin at screen " << up(title_height + panel_title + panel_height) << "\n";
+        write_panel(out, chart.panels[static_cast<std::size_t>(k)]);
+        out << "unset label\n";
+    }
+    out << "unset multiplot\nset output\n";
+    return out.str();
+}
+
+void draw(const Chart& chart, const fs::path& picture) {
+    check_picture_name(picture);
+    const fs::path fresh = beside(picture);
+    if (picture.has_parent_path()) fs::create_directories(picture.parent_path());
+    std::error_code ignored;
+    try {
+        run_gnuplot(gnuplot_script(chart, fresh));
+        fs::rename(fresh, picture);
+    } catch (...) {
+        fs::remove(fresh, ignored);
+        throw;
+    }
+}
+
+}  // namespace examples

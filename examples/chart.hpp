@@ -1,0 +1,56 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace examples {
+
+/// A curve. Points that are NaN or infinite, or not positive on a log axis, are left out.
+struct Series {
+    enum class Style {
+        line,       ///< with dots where there are few points
+        dashed,     ///< a variant of another series: give both the same colour
+        reference,  ///< thin grey dashes: a level to compare with
+    };
+    std::string name;
+    std::vector<double> x;
+    std::vector<double> y;
+    Style style = Style::line;
+    int colour =
+        -1;  ///< index into the palette (Okabe & Ito's, safe for colour-blind readers); -1: the next one
+};
+
+/// Where the legend goes: the corner that the curves leave free.
+enum class Corner { top_left, top_right, bottom_left, bottom_right };
+
+/// One pair of axes.
+struct Panel {
+    std::string title;
+    std::string x_label;  ///< with the unit
+    std::string y_label;
+    bool log_y = false;
+    Corner legend = Corner::top_right;
+    std::vector<Series> series;
+};
+
+/// Panels side by side, a title above, a caption below (wrapped; '\n' starts a paragraph).
+struct Chart {
+    std::string title;
+    std::string caption;
+    std::vector<Panel> panels;
+};
+
+/// Draws with gnuplot into a .svg or .png file, which is replaced only when the new one is whole. Any UTF-8
+/// text may be in the labels; other bytes are shown as '?'. Throws std::invalid_argument for another suffix,
+/// or a series whose x and y differ in length, or a panel without a single point; std::runtime_error when
+/// gnuplot is not installed or reports an error.
+void draw(const Chart& chart, const std::filesystem::path& picture);
+
+/// What draw() gives to gnuplot, with `output` as the file to write.
+std::string gnuplot_script(const Chart& chart, const std::filesystem::path& output);
+
+/// Throws what draw() would throw for this name, before hours of computing.
+void check_picture_name(const std::filesystem::path& picture);
+
+}  // namespace examples

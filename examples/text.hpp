@@ -1,0 +1,82 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// From text files to what a character model is trained on: bytes, symbols, a part held out, windows of time.
+
+namespace examples {
+
+/// The bytes of a file, or of the text files of a directory one after the other, sorted by name. Of a
+/// directory, hidden files, sub-directories and files with zero bytes in them (indices, archives) are passed
+/// over, and a file that links show again counts once.
+/// Throws std::runtime_error if there is nothing of that name, it cannot be read, or it holds no text.
+std::string read_text(const std::filesystem::path& source);
+
+/// A text cut into blocks, every twentieth of which is held out: so the held-out part resembles the rest even
+/// if the text is many small works in a row, and is still made of long pieces.
+struct Corpus {
+    std::string train;                  ///< the other blocks, joined
+    std::vector<std::string> held_out;  ///< pieces of equal length
+};
+
+/// Blocks have 4096 bytes, fewer if the text is short, so that at least four are held out.
+/// Throws std::runtime_error for a text of less than `smallest_text` bytes.
+Corpus hold_out(std::string_view text);
+inline constexpr std::size_t smallest_text = 10000;
+
+using Symbol = std::int32_t;
+
+/// Numbers for bytes: 1.. for those that occur in the text it was made from, in their order; 0 for every
+/// other byte.
+class Vocabulary {
+public:
+    explicit Vocabulary(std::string_view text);
+
+    std::size_t size() const { return bytes_.size(); }
+    Symbol symbol(char byte) const { return symbols_[static_cast<unsigned char>(byte)]; }
+    std::vector<Symbol> symbols(std::string_view text) const;
+    /// The byte of a symbol; '?' for 0.
+    char byte(Symbol symbol) const { return bytes_[static_cast<std::size_t>(symbol)]; }
+
+private:
+    std::array<Symbol, 256> symbols_{};
+    std::string bytes_;
+};
+
+/// A sequence read by several heads at once, for truncated backpropagation through time: it is cut into as
+/// many streams of equal length as there are rows, and each window continues where the last one ended. At the
+/// end of the streams it starts anew, at another offset.
+class Windows {
+public:
+    /// Throws std::invalid_argument if the sequence is too short for one window of `steps` per stream.
+    Windows(std::vector<Symbol> sequence, std::size_t streams, std::size_t steps, std::uint64_t seed);
+
+    /// The next symbol to read and the one to predict, time-major: element (t, b) at t * streams + b.
+    struct Window {
+        std::vector<Symbol> inputs;
+        std::vector<Symbol> targets;
+        bool starts_anew = false;  ///< it doesn't continue the one before: carry no state over
+    };
+    /// Valid until the next call.
+    const Window& next();
+
+private:
+    void start();
+
+    std::vector<Symbol> sequence_;
+    std::size_t streams_, steps_;
+    std::mt19937_64 random_;
+    std::size_t length_ = 0;  // of a stream
+    std::size_t offset_ = 0;  // of the first stream
+    std::size_t position_ = 0;
+    Window window_;
+};
+
+}  // namespace examples

@@ -1,0 +1,118 @@
+#include "examples/chart.hpp"
+
+#include <cstdlib>
+#include <limits>
+
+#include "tests/catch.hpp"
+#include "tests/examples/temporary_directory.hpp"
+
+using namespace examples;
+using Catch::Contains;
+
+namespace {
+
+Chart line_chart(const std::string& label) {
+    Panel panel;
+    panel.title = panel.x_label = panel.y_label = label;
+    panel.series = {{label, {1, 2, 3}, {1, 10, 100}}};
+    return {label, label, {panel}};
+}
+
+/// As a function of its own: Catch2 would print the whole picture.
+bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+/// PATH is something else while it lives.
+class Path {
+public:
+    explicit Path(const char* value) : old_(std::getenv("PATH")) { setenv("PATH", value, 1); }
+    ~Path() { setenv("PATH", old_.c_str(), 1); }
+    Path(const Path&) = delete;
+    Path& operator=(const Path&) = delete;
+
+private:
+    std::string old_;
+};
+
+}  // namespace
+
+TEST_CASE("chart: an SVG holds title, labels, legend and caption") {
+    const TemporaryDirectory directory;
+    Chart chart = line_chart("a");
+    chart.title = "The title";
+    chart.caption = "The caption";
+    chart.panels[0].x_label = "time step";
+    chart.panels[0].y_label = "‖∂L/∂h_t‖";
+    chart.panels[0].series[0].name = "LSTM";
+    draw(chart, directory / "a.svg");
+    const std::string svg = contents_of(directory / "a.svg");
+    for (const char* text : {"The title", "The caption", "time step", "‖∂L/∂h_t‖", "LSTM"}) {
+        CHECK(holds(svg, text));
+    }
+    CHECK(holds(svg, "</svg>"));
+}
+
+TEST_CASE("chart: a name in .png gives a PNG, in a directory that is made for it") {
+    const TemporaryDirectory directory;
+    draw(line_chart("a"), directory / "new/a.png");
+    CHECK(contents_of(directory / "new/a.png").substr(0, 8) == "\x89PNG\r\n\x1a\n");
+}
+
+TEST_CASE("chart: characters that mean something to gnuplot or XML are shown as they are") {
+    const TemporaryDirectory directory;
+    draw(line_chart("it's \"5\" {a}_b^2 @x \\n `ls` $y # & <b>"), directory / "a.svg");
+    CHECK(holds(contents_of(directory / "a.svg"), "it's \"5\" {a}_b^2 @x \\n `ls` $y # &amp; &lt;b>"));
+}
+
+TEST_CASE("chart: bytes that are no text become question marks and line ends become spaces") {
+    const TemporaryDirectory directory;
+    Chart chart = line_chart("a");
+    chart.title = "x\xff\xc3y\nset output 'z' é";
+    draw(chart, directory / "a.svg");
+    CHECK(holds(contents_of(directory / "a.svg"), "x??y set output 'z' é"));
+}
+
+TEST_CASE("chart: an odd file name is used as it is") {
+    const TemporaryDirectory directory;
+    draw(line_chart("a"), directory / "it's $HOME `a`.svg");
+    CHECK(std::filesystem::file_size(directory / "it's $HOME `a`.svg") > 0);
+}
+
+TEST_CASE("chart: values that cannot be drawn are left out") {
+    const TemporaryDirectory directory;
+    Chart chart = line_chart("a");
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    chart.panels[0].log_y = true;
+    chart.panels[0].series[0].y = {0, nan, 1e-12};
+    const std::string script = gnuplot_script(chart, "a.svg");
+    CHECK(holds(script, "<< END_OF_DATA\n3 9.9999999999999998e-13\nEND_OF_DATA\n"));
+    CHECK_NOTHROW(draw(chart, directory / "a.svg"));
+}
+
+TEST_CASE("chart: a log axis spans whole decades") {
+    Chart chart = line_chart("a");
+    chart.panels[0].log_y = true;
+    chart.panels[0].series[0].y = {0.02, 0.5, 30};
+    CHECK(holds(gnuplot_script(chart, "a.svg"), "set yrange [0.01:100]"));
+}
+
+TEST_CASE("chart: misuse is an error that says what is wrong") {
+    const TemporaryDirectory directory;
+    CHECK_THROWS_WITH(draw(line_chart("a"), directory / "a.jpg"),
+                      Contains(".svg or .png") && Contains("a.jpg"));
+    CHECK_THROWS_WITH(draw({}, directory / "a.svg"), Contains("no panel"));
+    Chart uneven = line_chart("a");
+    uneven.panels[0].series[0].x = {1};
+    CHECK_THROWS_WITH(draw(uneven, directory / "a.svg"), Contains("1 x and 3 y"));
+    Chart nothing = line_chart("a");
+    nothing.panels[0].log_y = true;
+    nothing.panels[0].series[0].y = {0, 0, -1};
+    CHECK_THROWS_WITH(draw(nothing, directory / "a.svg"), Contains("no finite positive value"));
+}
+
+TEST_CASE("chart: without gnuplot the error says what to install, and an old picture stays") {
+    const TemporaryDirectory directory;
+    const auto picture = directory.write("a.svg", "old");
+    const Path path("/nonexistent");
+    CHECK_THROWS_WITH(draw(line_chart("a"), picture), Contains("apt install gnuplot-nox"));
+    CHECK(contents_of(picture) == "old");
+}

@@ -77,7 +77,7 @@ Var<T> batched_matmul(const Var<T>& a, const Var<T>& b) {
 template <class T>
 Shape product_shape(const Var<T>& a, const Var<T>& b) {
     Shape shape = a.shape();
-    shape[shape.size() - 1] = b.shape()[1];
+    shape.set(shape.size() - 1, b.shape()[1]);
     return shape;
 }
 

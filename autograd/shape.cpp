@@ -4,18 +4,19 @@
 
 namespace xtape {
 
-template <class I>
-void PerAxis<I>::throw_too_many_axes() {
+template <class I, class Stored>
+void PerAxis<I, Stored>::throw_too_many_axes() {
     throw ShapeError("[shape] a tensor has at most " + std::to_string(max_rank) + " axes");
 }
+
+template <class I, class Stored>
+void PerAxis<I, Stored>::throw_too_long(I item) {
+    throw ShapeError("[shape] an axis of extent " + std::to_string(item) + " is too long");
+}
+
+template class PerAxis<std::size_t, std::uint32_t>;
 template class PerAxis<std::size_t>;
 template class PerAxis<std::ptrdiff_t>;
-
-std::size_t element_count(const Shape& shape) {
-    std::size_t count = 1;
-    for (std::size_t extent : shape) count *= extent;
-    return count;
-}
 
 std::string to_string(const Shape& shape) {
     std::string text = "(";
@@ -38,7 +39,7 @@ Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
             throw ShapeError(std::string("[") + op + "] shapes " + to_string(a) + " and " + to_string(b) +
                              " do not broadcast: aligned at the last axis, extents must be equal or 1");
         }
-        result[lead + axis] = extent;
+        result.set(lead + axis, extent);
     }
     return result;
 }
@@ -91,7 +92,7 @@ Shape reduced_shape(const Shape& shape, const PerAxis<std::size_t>& axes, bool k
 Strides dense_strides(const Shape& shape) {
     Strides strides = Strides::filled(shape.size(), 1);
     for (std::size_t axis = shape.size(); axis-- > 1;) {
-        strides[axis - 1] = strides[axis] * static_cast<std::ptrdiff_t>(shape[axis]);
+        strides.set(axis - 1, strides[axis] * static_cast<std::ptrdiff_t>(shape[axis]));
     }
     return strides;
 }
@@ -109,7 +110,7 @@ Strides broadcast_strides(const Shape& shape, const Strides& strides, const Shap
     Strides result = Strides::filled(to.size(), 0);
     const std::size_t lead = to.size() - shape.size();
     for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-        result[lead + axis] = shape[axis] == to[lead + axis] ? strides[axis] : 0;
+        result.set(lead + axis, shape[axis] == to[lead + axis] ? strides[axis] : 0);
     }
     return result;
 }
@@ -146,7 +147,7 @@ std::optional<Strides> reshaped_strides(const Shape& shape, const Strides& strid
         }
         std::ptrdiff_t stride = innermost;
         for (std::size_t axis = new_end; axis-- > new_axis;) {
-            result[axis] = stride;
+            result.set(axis, stride);
             stride *= static_cast<std::ptrdiff_t>(to[axis]);
         }
         old_axis = old_end;

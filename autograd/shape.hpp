@@ -15,8 +15,8 @@ namespace xtape {
 
 inline constexpr std::size_t max_rank = 8;
 
-/// Up to max_rank numbers, stored in place: an axis each.
-template <class I>
+/// Up to max_rank numbers, one for each axis, kept in place as `Stored`.
+template <class I, class Stored = I>
 class PerAxis {
 public:
     PerAxis() = default;
@@ -26,8 +26,8 @@ public:
     }
 
     template <std::ranges::input_range R>
-    requires(!std::same_as<std::remove_cvref_t<R>, PerAxis> &&
-             std::integral<std::ranges::range_value_t<R>>) explicit PerAxis(const R& items) {
+        requires(!std::same_as<std::remove_cvref_t<R>, PerAxis> && std::integral<std::ranges::range_value_t<R>>)
+    explicit PerAxis(const R& items) {
         for (auto item : items) push_back(static_cast<I>(item));
     }
 
@@ -40,46 +40,60 @@ public:
     std::size_t size() const { return size_; }
     bool empty() const { return size_ == 0; }
     I operator[](std::size_t axis) const { return items_[axis]; }
-    I& operator[](std::size_t axis) { return items_[axis]; }
     I back() const { return items_[size_ - 1u]; }
-    const I* begin() const { return items_.data(); }
-    const I* end() const { return items_.data() + size_; }
+    const Stored* begin() const { return items_.data(); }
+    const Stored* end() const { return items_.data() + size_; }
 
+    /// Throws ShapeError if the number doesn't fit.
+    void set(std::size_t axis, I item) { items_[axis] = narrowed(item); }
     /// Throws ShapeError beyond max_rank axes.
     void push_back(I item) {
         if (size_ == max_rank) throw_too_many_axes();
-        items_[size_++] = item;
+        items_[size_++] = narrowed(item);
     }
     void insert(std::size_t axis, I item) {
         push_back(item);
-        std::rotate(items_.begin() + static_cast<std::ptrdiff_t>(axis), items_.begin() + size_ - 1,
-                    items_.begin() + size_);
+        std::rotate(items_.begin() + axis, items_.begin() + size_ - 1, items_.begin() + size_);
     }
     void erase(std::size_t axis) {
-        std::copy(items_.begin() + static_cast<std::ptrdiff_t>(axis) + 1, items_.begin() + size_,
-                  items_.begin() + static_cast<std::ptrdiff_t>(axis));
+        std::copy(items_.begin() + axis + 1, items_.begin() + size_, items_.begin() + axis);
         --size_;
     }
 
     friend bool operator==(const PerAxis& a, const PerAxis& b) {
-        return std::equal(a.begin(), a.end(), b.begin(), b.end());
+        if (a.size_ != b.size_) return false;
+        for (std::size_t axis = 0; axis < a.size_; ++axis) {
+            if (a.items_[axis] != b.items_[axis]) return false;
+        }
+        return true;
     }
 
 private:
+    static Stored narrowed(I item) {
+        const auto stored = static_cast<Stored>(item);
+        if (static_cast<I>(stored) != item) throw_too_long(item);
+        return stored;
+    }
     [[noreturn]] static void throw_too_many_axes();
+    [[noreturn]] static void throw_too_long(I item);
 
-    std::array<I, max_rank> items_{};
-    std::uint8_t size_ = 0;
+    std::array<Stored, max_rank> items_{};
+    std::uint32_t size_ = 0;
 };
 
-using Shape = PerAxis<std::size_t>;
+/// Extents, of up to 2^32 - 1 elements each.
+using Shape = PerAxis<std::size_t, std::uint32_t>;
 using Strides = PerAxis<std::ptrdiff_t>;
 
 /// Axes as users give them: negative ones count from the end, an empty list means all.
 using Axes = std::vector<std::ptrdiff_t>;
 
 /// The number of elements: the product of the extents, 1 for a scalar.
-std::size_t element_count(const Shape& shape);
+inline std::size_t element_count(const Shape& shape) {
+    std::size_t count = 1;
+    for (std::size_t extent : shape) count *= extent;
+    return count;
+}
 
 /// "(16, 4, 64)"
 std::string to_string(const Shape& shape);

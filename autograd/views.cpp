@@ -90,7 +90,7 @@ std::optional<Layout> seen_through(const View& view, const Layout& base) {
     switch (view.kind) {
         case View::Kind::slice:
             seen.offset += static_cast<std::ptrdiff_t>(view.start) * base.strides[view.axis];
-            seen.strides[view.axis] *= view.step;
+            seen.strides.set(view.axis, base.strides[view.axis] * view.step);
             seen.shape = view.shape;
             break;
         case View::Kind::select:
@@ -107,8 +107,8 @@ std::optional<Layout> seen_through(const View& view, const Layout& base) {
         }
         case View::Kind::transpose:
             for (std::size_t axis = 0; axis < view.shape.size(); ++axis) {
-                seen.shape[axis] = base.shape[view.shape[axis]];
-                seen.strides[axis] = base.strides[view.shape[axis]];
+                seen.shape.set(axis, base.shape[view.shape[axis]]);
+                seen.strides.set(axis, base.strides[view.shape[axis]]);
             }
             break;
         case View::Kind::broadcast:
@@ -133,7 +133,7 @@ Var<T> slice(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t start, std::pt
     const std::ptrdiff_t last = std::max(first, clipped_position(stop, extent));
     view.start = static_cast<std::size_t>(first);
     view.step = step;
-    view.shape[view.axis] = static_cast<std::size_t>((last - first + step - 1) / step);
+    view.shape.set(view.axis, static_cast<std::size_t>((last - first + step - 1) / step));
     return view_of(x, view);
 }
 
@@ -182,7 +182,7 @@ Var<T> reshape(const Var<T>& x, const std::vector<std::ptrdiff_t>& shape) {
             known *= static_cast<std::size_t>(extent);
         result.push_back(extent == -1 ? 1 : static_cast<std::size_t>(extent));
     }
-    if (open && known > 0 && count % known == 0) result[*open] = count / known;
+    if (open && known > 0 && count % known == 0) result.set(*open, count / known);
     if (element_count(result) != count || (open && known == 0)) {
         throw ShapeError("[reshape] shape " + to_string(x.shape()) + " into " + to_string(result) +
                          ": the number of elements differs");
@@ -216,7 +216,10 @@ Var<T> transpose(const Var<T>& x) {
     const std::size_t rank = x.rank();
     View view{.kind = View::Kind::transpose, .shape = {}};
     for (std::size_t axis = 0; axis < rank; ++axis) view.shape.push_back(axis);
-    if (rank >= 2) std::swap(view.shape[rank - 2], view.shape[rank - 1]);
+    if (rank >= 2) {
+        view.shape.set(rank - 2, rank - 1);
+        view.shape.set(rank - 1, rank - 2);
+    }
     return view_of(x, view);
 }
 

@@ -164,6 +164,14 @@ std::array<NodeIndex, max_leaves> leaf_indices(const Statement<T>& statement) {
 
 // ---- backward ---------------------------------------------------------------------------------------------------
 
+/// Whether one of the leaves is a view of another one, whose first contribution then must not be written over.
+template <class T>
+bool has_view_of(const Sweep<T>& sweep, std::span<const NodeIndex> leaves, NodeIndex owner) {
+    return std::any_of(leaves.begin(), leaves.end(), [&](NodeIndex leaf) {
+        return leaf != owner && sweep.node(leaf).owner == owner;
+    });
+}
+
 template <class T>
 void pull_values(Sweep<T>& sweep, NodeIndex index) {
     const Node<T>& node = sweep.node(index);
@@ -174,22 +182,15 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     if (count == 0) return;
     Tape<T>& tape = sweep.tape();
 
-    std::array<GradientRow<T>, max_leaves> gradients{};
-    if (all_whole(tape, leaves, node.shape)) {
+    std::array<GradientRow<T>, max_leaves> gradients;
+    if (all_whole(tape, leaves, node.shape) && sweep.lie_as_values(leaves)) {
         std::array<const T*, max_leaves> rows;
-        std::array<bool, max_leaves> own;
         for (std::size_t k = 0; k < leaves.size(); ++k) {
             rows[k] = sweep.node(leaves[k]).value;
-            own[k] = sweep.wants(leaves[k]) && sweep.gradient_owner(leaves[k]) == leaves[k];
-        }
-        for (std::size_t k = 0; k < leaves.size(); ++k) {
+            gradients[k] = {};
             if (!sweep.wants(leaves[k])) continue;
-            // A first contribution is written, unless another leaf is a view of the same elements.
-            const bool shared = !own[k] || std::any_of(leaves.begin(), leaves.end(), [&](NodeIndex other) {
-                return other != leaves[k] && sweep.wants(other) && sweep.gradient_owner(other) == leaves[k];
-            });
             bool first = false;
-            T* to = shared ? sweep.target(leaves[k]).data : sweep.whole_target(leaves[k], first);
+            T* to = sweep.dense_target(leaves[k], !has_view_of(sweep, leaves, leaves[k]), first);
             gradients[k] = first ? GradientRow<T>{to, zeros<T>, 0} : GradientRow<T>{to, to, 1};
         }
         record.kernel->backward(count, rows.data(), record.constants, dy, gradients.data());
@@ -201,6 +202,7 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     std::array<T*, max_leaves> targets;
     std::array<std::size_t, max_leaves> target_rows;
     for (std::size_t k = 0; k < leaves.size(); ++k) {
+        gradients[k] = {};
         targets[k] = nullptr;
         if (!sweep.wants(leaves[k])) continue;
         const auto target = sweep.target(leaves[k]);
@@ -293,13 +295,14 @@ Var<T> record_statement(const Statement<T>& statement) {
     const Kernel<T>& kernel = *statement.kernel;
     const Shape shape = result_shape(statement);
     T* value = tape.allocate(element_count(shape));
-    const auto indices = leaf_indices(statement);
-    evaluate(tape, kernel, statement.constants.data(), std::span(indices.data(), kernel.leaves), shape,
-             value);
-    T* constants = tape.template allocate_records<T>(kernel.constants);
+
+    auto* constants = tape.template allocate_records<T>(kernel.constants);
     std::copy_n(statement.constants.begin(), kernel.constants, constants);
-    return tape.record(statement_rule<T>, std::span(statement.leaves.data(), kernel.leaves), shape, value,
-                       tape.keep(StatementRecord<T>{&kernel, constants}));
+    auto* indices = tape.template allocate_records<NodeIndex>(kernel.leaves);
+    for (std::size_t k = 0; k < kernel.leaves; ++k) indices[k] = statement.leaves[k].index();
+    const std::span<const NodeIndex> leaves(indices, kernel.leaves);
+    evaluate(tape, kernel, constants, leaves, shape, value);
+    return tape.record(statement_rule<T>, leaves, shape, value, tape.keep(StatementRecord<T>{&kernel, constants}));
 }
 
 template <class T>

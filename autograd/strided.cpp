@@ -37,28 +37,6 @@ T sum_dense_row(std::size_t n, const T* from) {
     return sum;
 }
 
-// to[j] += Σ_i from[i, j]: row by row, a block of rows at a time summed apart, so that the error of a long sum
-// grows with the number of blocks and not of rows.
-template <class T>
-void add_columns(std::size_t rows, std::size_t columns, const T* from, std::ptrdiff_t row_stride,
-                 std::ptrdiff_t column_stride, T* to) {
-    constexpr std::size_t row_block = 128;
-    constexpr std::size_t column_block = 512;
-    alignas(buffer_alignment) T sum[column_block];
-    for (std::size_t j = 0; j < columns; j += column_block) {
-        const std::size_t width = std::min(column_block, columns - j);
-        const T* first = from + static_cast<std::ptrdiff_t>(j) * column_stride;
-        for (std::size_t i = 0; i < rows; i += row_block) {
-            const std::size_t height = std::min(row_block, rows - i);
-            std::fill_n(sum, width, T(0));
-            for (std::size_t k = i; k < i + height; ++k) {
-                add_row(width, first + static_cast<std::ptrdiff_t>(k) * row_stride, column_stride, sum, 1);
-            }
-            add_row(width, static_cast<const T*>(sum), 1, to + j, 1);
-        }
-    }
-}
-
 }  // namespace
 
 template <class T>
@@ -90,6 +68,30 @@ void add_row(std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to, st
     }
 }
 
+// Row by row, a block of rows at a time summed apart, so that the error of a long sum grows with the number of blocks
+// and not of rows.
+template <class T>
+void add_columns(std::size_t rows, std::size_t columns, const T* from, std::ptrdiff_t row_stride, T* to) {
+    constexpr std::size_t row_block = 128;
+    constexpr std::size_t column_block = 512;
+    if (rows <= row_block) {
+        for (std::size_t i = 0; i < rows; ++i, from += row_stride) add_row(columns, from, 1, to, 1);
+        return;
+    }
+    alignas(buffer_alignment) T sum[column_block];
+    for (std::size_t j = 0; j < columns; j += column_block) {
+        const std::size_t width = std::min(column_block, columns - j);
+        for (std::size_t i = 0; i < rows; i += row_block) {
+            std::fill_n(sum, width, T(0));
+            const T* row = from + static_cast<std::ptrdiff_t>(i) * row_stride + j;
+            for (std::size_t k = i; k < std::min(i + row_block, rows); ++k, row += row_stride) {
+                add_row(width, row, 1, sum, 1);
+            }
+            add_row(width, static_cast<const T*>(sum), 1, to + j, 1);
+        }
+    }
+}
+
 template <class T>
 void copy_strided(const Shape& shape, const T* from, const Strides& from_strides, T* to,
                   const Strides& to_strides) {
@@ -112,9 +114,8 @@ void add_strided(const Shape& shape, const T* from, const Strides& from_strides,
     rows.add(to_strides);
     rows.merge();
     if (rows.empty()) return;
-    if (rows.rank() == 2 && rows.outer_stride(1) == 0 && rows.inner_stride(1) == 1) {
-        add_columns(rows.outer_extent(), rows.row_length(), from, rows.outer_stride(0), rows.inner_stride(0),
-                    to);
+    if (rows.rank() == 2 && rows.outer_stride(1) == 0 && rows.inner_stride(1) == 1 && rows.inner_stride(0) == 1) {
+        add_columns(rows.outer_extent(), rows.row_length(), from, rows.outer_stride(0), to);
         return;
     }
     do {
@@ -128,6 +129,7 @@ void add_strided(const Shape& shape, const T* from, const Strides& from_strides,
     template void add_strided(const Shape&, const T*, const Strides&, T*, const Strides&);  \
     template void copy_row(std::size_t, const T*, std::ptrdiff_t, T*, std::ptrdiff_t);      \
     template void add_row(std::size_t, const T*, std::ptrdiff_t, T*, std::ptrdiff_t);       \
+    template void add_columns(std::size_t, std::size_t, const T*, std::ptrdiff_t, T*);                          \
     template T sum_row(std::size_t, const T*);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -19,6 +19,10 @@ template <class T>
 void add_strided(const Shape& shape, const T* from, const Strides& from_strides, T* to,
                  const Strides& to_strides);
 
+/// to[j] += Σ_i from[i, j], for rows of neighbours `row_stride` apart.
+template <class T>
+void add_columns(std::size_t rows, std::size_t columns, const T* from, std::ptrdiff_t row_stride, T* to);
+
 /// Row loops that these are made of. A stride counts elements; 0 sums into, or repeats, one element.
 template <class T>
 void copy_row(std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to, std::ptrdiff_t to_stride);

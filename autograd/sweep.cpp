@@ -70,9 +70,8 @@ Var<T> stop_gradient(const Var<T>& x) {
     Tape<T>& tape = x.tape();
     const Node<T>& from = tape.node(x);
     static constexpr Rule<T> rule{"stop_gradient", nullptr};
-    const Layout layout{from.shape, from.full_strides(), 0};
     NoRecording no_gradient(tape);
-    return tape.record_view(rule, x, layout, nullptr);
+    return tape.record_view(rule, x, from.shape, from.strides, 0, nullptr);
 }
 
 #define XTAPE_INSTANTIATE(T)                                                                          \

@@ -10,17 +10,13 @@
 namespace xtape {
 
 template <class T>
-const Node<T>& Tape<T>::node(const Var<T>& var) const {
+void Tape<T>::throw_invalid(const Var<T>& var) const {
+    if (var.tape_ == nullptr) throw TapeError("[tape] an empty Var, which no value was assigned to");
     if (var.tape_ != this) {
-        if (var.tape_ == nullptr) throw TapeError("[tape] an empty Var, which no value was assigned to");
         throw TapeError("[tape] a Var of another tape; values that meet in an op must be on one tape");
     }
-    if (var.index_ >= size_ || at(var.index_).stamp != var.stamp_) {
-        throw TapeError(
-            "[tape] a Var whose value is gone: its tape was cleared or rewound; carry state across with "
-            "an Array, and watch parameters again");
-    }
-    return at(var.index_);
+    throw TapeError("[tape] a Var whose value is gone: its tape was cleared or rewound; carry state across with an "
+                    "Array, and watch parameters again");
 }
 
 template <class T>
@@ -53,35 +49,42 @@ Var<T> Tape<T>::borrow(const Shape& shape, T* value) {
 template <class T>
 Var<T> Tape<T>::record(const Rule<T>& rule, std::span<const Var<T>> inputs, const Shape& shape, T* value,
                        const void* payload) {
-    bool needs_gradient = false;
     auto* indices = allocate_records<NodeIndex>(inputs.size());
     for (std::size_t k = 0; k < inputs.size(); ++k) {
-        needs_gradient |= node(inputs[k]).needs_gradient;
+        node(inputs[k]);  // throws if it isn't one of ours
         indices[k] = inputs[k].index_;
     }
+    return record(rule, std::span<const NodeIndex>(indices, inputs.size()), shape, value, payload);
+}
+
+template <class T>
+Var<T> Tape<T>::record(const Rule<T>& rule, std::span<const NodeIndex> inputs, const Shape& shape, T* value,
+                       const void* payload) {
+    bool needs_gradient = false;
+    for (NodeIndex input : inputs) needs_gradient |= at(input).needs_gradient;
     Node<T>& result = append(shape, value);
     result.rule = &rule;
     result.payload = payload;
-    result.inputs = indices;
+    result.inputs = inputs.data();
     result.input_count = static_cast<std::uint16_t>(inputs.size());
     result.needs_gradient = needs_gradient && recording_;
     return handle(size_ - 1);
 }
 
 template <class T>
-Var<T> Tape<T>::record_view(const Rule<T>& rule, const Var<T>& base, const Layout& layout,
-                            const void* payload) {
+Var<T> Tape<T>::record_view(const Rule<T>& rule, const Var<T>& base, const Shape& shape, const Strides* strides,
+                            std::ptrdiff_t offset, const void* payload) {
     const Node<T>& from = node(base);
-    const NodeIndex owner = from.owner;
-    T* const value = from.value + layout.offset;
-    const bool dense = is_dense(layout.shape, layout.strides);
-    const Strides* strides = dense ? nullptr : keep(layout.strides);
-    const Var<T> view = record(rule, {base}, layout.shape, value, payload);
-    Node<T>& result = at(view.index_);
-    result.owner = owner;
+    Node<T>& result = append(shape, from.value + offset);  // nodes don't move
+    result.rule = &rule;
+    result.payload = payload;
+    result.inputs = keep(base.index_);
+    result.input_count = 1;
+    result.needs_gradient = from.needs_gradient && recording_;
+    result.owner = from.owner;
     result.strides = strides;
     result.is_view = true;
-    return view;
+    return handle(size_ - 1);
 }
 
 template <class T>

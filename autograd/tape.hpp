@@ -82,7 +82,10 @@ public:
     // ---- for those who write ops --------------------------------------------------------------------------------
 
     /// The node behind a handle. Throws TapeError if the handle is stale or of another tape.
-    const Node<T>& node(const Var<T>& var) const;
+    const Node<T>& node(const Var<T>& var) const {
+        if (var.tape_ != this || var.index_ >= size_ || at(var.index_).stamp != var.stamp_) throw_invalid(var);
+        return at(var.index_);
+    }
     Node<T>& node(const Var<T>& var) { return const_cast<Node<T>&>(std::as_const(*this).node(var)); }
     const Node<T>& at(NodeIndex index) const { return chunks_[index / chunk_size][index % chunk_size]; }
     Node<T>& at(NodeIndex index) { return chunks_[index / chunk_size][index % chunk_size]; }
@@ -102,15 +105,20 @@ public:
         return reinterpret_cast<P*>(values_.allocate_record(count * sizeof(P)));
     }
 
-    /// Puts a value on the tape that `rule` made from `inputs`; its `size()` elements lie dense at `value`.
+    /// Puts a value on the tape that `rule` made from `inputs`; its elements lie dense at `value`.
     Var<T> record(const Rule<T>& rule, std::span<const Var<T>> inputs, const Shape& shape, T* value,
                   const void* payload = nullptr);
     Var<T> record(const Rule<T>& rule, std::initializer_list<Var<T>> inputs, const Shape& shape, T* value,
                   const void* payload = nullptr) {
         return record(rule, std::span(inputs.begin(), inputs.size()), shape, value, payload);
     }
-    /// Puts a view of `base` on the tape.
-    Var<T> record_view(const Rule<T>& rule, const Var<T>& base, const Layout& layout, const void* payload);
+    /// The same from the inputs' indices, which lie in one of this tape's records.
+    Var<T> record(const Rule<T>& rule, std::span<const NodeIndex> inputs, const Shape& shape, T* value,
+                  const void* payload);
+    /// Puts a view on the tape: elements of `base` from `offset` on. The strides lie in one of this tape's records;
+    /// null means dense.
+    Var<T> record_view(const Rule<T>& rule, const Var<T>& base, const Shape& shape, const Strides* strides,
+                       std::ptrdiff_t offset, const void* payload);
     /// A dense leaf whose elements someone else keeps alive.
     Var<T> borrow(const Shape& shape, T* value);
 
@@ -140,6 +148,7 @@ private:
         std::function<Var<T>(Var<T>)> call;
     };
 
+    [[noreturn]] void throw_invalid(const Var<T>& var) const;
     template <class V>
     Var<T> leaf(const V& value, bool wanted);
     Var<T> new_leaf(const Shape& shape, T* value, bool wanted);

@@ -88,8 +88,7 @@ bool Sweep<T>::is_requested(NodeIndex index) const {
 }
 
 template <class T>
-NodeIndex Sweep<T>::gradient_owner(NodeIndex index) const {
-    if (!views_requested_) return tape_.at(index).owner;
+NodeIndex Sweep<T>::requested_owner(NodeIndex index) const {
     while (tape_.at(index).is_view && !is_requested(index)) index = tape_.at(index).inputs[0];
     return index;
 }
@@ -147,13 +146,42 @@ void Sweep<T>::release_chunk(std::size_t index) {
 }
 
 template <class T>
+void Sweep<T>::zero_if_fresh(Slot& slot, NodeIndex owner) {
+    if (slot.written) return;
+    std::memset(static_cast<void*>(slot.data), 0, bytes_of(owner));
+    slot.written = true;
+}
+
+template <class T>
+bool Sweep<T>::lie_as_values(std::span<const NodeIndex> nodes) const {
+    return !views_requested_ || std::all_of(nodes.begin(), nodes.end(), [&](NodeIndex index) {
+        const NodeIndex owner = gradient_owner(index);
+        return owner == index || owner == tape_.at(index).owner;
+    });
+}
+
+template <class T>
+T* Sweep<T>::dense_target(NodeIndex index, bool may_write, bool& first) {
+    const NodeIndex owner = gradient_owner(index);
+    Slot& slot = prepared(owner);
+    if (owner == index) {
+        if (may_write) {
+            first = !slot.written;
+            slot.written = true;
+        } else {
+            zero_if_fresh(slot, owner);
+        }
+        return slot.data;
+    }
+    zero_if_fresh(slot, owner);
+    return slot.data + (tape_.at(index).value - tape_.at(owner).value);
+}
+
+template <class T>
 typename Sweep<T>::Target Sweep<T>::target(NodeIndex index) {
     const NodeIndex owner = gradient_owner(index);
     Slot& slot = prepared(owner);
-    if (!slot.written) {
-        std::memset(slot.data, 0, bytes_of(owner));
-        slot.written = true;
-    }
+    zero_if_fresh(slot, owner);
     const Node<T>& node = tape_.at(index);
     if (owner == index) return {slot.data, dense_strides(node.shape)};
     if (owner == node.owner) {
@@ -181,6 +209,14 @@ T* Sweep<T>::whole_target(NodeIndex index, bool& first) {
 template <class T>
 void Sweep<T>::add(NodeIndex index, const Shape& shape, const T* from, const Strides& strides) {
     const Node<T>& node = tape_.at(index);
+    if (node.shape.size() == 1 && shape.size() == 2 && shape[1] == node.shape[0] && strides[1] == 1 &&
+        gradient_owner(index) == index) {
+        // A bias: the columns' sums.
+        Slot& slot = prepared(index);
+        zero_if_fresh(slot, index);
+        add_columns(shape[0], shape[1], from, strides[0], slot.data);
+        return;
+    }
     if (shape == node.shape && gradient_owner(index) == index && !slots_[index].written) {
         bool first = false;
         T* to = whole_target(index, first);

@@ -35,7 +35,11 @@ public:
     const T* gradient(NodeIndex index) const { return slots_[index].data; }
 
     /// The node whose buffer receives the gradient of `index`.
-    NodeIndex gradient_owner(NodeIndex index) const;
+    NodeIndex gradient_owner(NodeIndex index) const {
+        return views_requested_ ? requested_owner(index) : tape_.at(index).owner;
+    }
+    /// Whether the gradients of these nodes lie in their owners' buffers just as the values do.
+    bool lie_as_values(std::span<const NodeIndex> nodes) const;
 
     /// Where contributions to a node's gradient go.
     struct Target {
@@ -47,6 +51,10 @@ public:
     /// The whole buffer of a node that is its own owner, for a rule that writes every element; `first` tells it
     /// to write and not to add.
     T* whole_target(NodeIndex index, bool& first);
+
+    /// For a node whose value is dense and whose gradient lies as the value does: where its row of contributions goes.
+    /// If nothing was added before, the node owns the buffer and `may_write`, then `first` is set.
+    T* dense_target(NodeIndex index, bool may_write, bool& first);
 
     /// Adds a tensor of any shape that broadcasts with the node's, see Pull::add.
     void add(NodeIndex index, const Shape& shape, const T* from, const Strides& strides);
@@ -75,6 +83,8 @@ private:
 
     std::size_t bytes_of(NodeIndex index) const { return tape_.at(index).size() * sizeof(T); }
     bool is_requested(NodeIndex index) const;
+    NodeIndex requested_owner(NodeIndex index) const;
+    void zero_if_fresh(Slot& slot, NodeIndex owner);
     Slot& prepared(NodeIndex owner);
     T* chunk_gradient(const Node<T>& node);
     void visit(NodeIndex index, bool release_values);

@@ -62,7 +62,8 @@ Layout layout_of(const Node<T>& node) {
 template <class T>
 Var<T> record_view_of(const Var<T>& x, const View& view, const Layout& seen) {
     Tape<T>& tape = x.tape();
-    return tape.record_view(rule_of<T>(view.kind), x, seen, tape.keep(view));
+    const Strides* strides = is_dense(seen.shape, seen.strides) ? nullptr : tape.keep(seen.strides);
+    return tape.record_view(rule_of<T>(view.kind), x, seen.shape, strides, seen.offset, tape.keep(view));
 }
 
 template <class T>
@@ -139,30 +140,43 @@ Var<T> slice(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t start, std::pt
 
 template <class T>
 Var<T> select(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t position) {
-    View view{.kind = View::Kind::select, .shape = {}};
-    view.axis = resolve_axis("select", axis, x.rank());
-    const auto extent = static_cast<std::ptrdiff_t>(x.shape()[view.axis]);
+    const Shape& shape = x.shape();
+    View view{.kind = View::Kind::select, .axis = resolve_axis("select", axis, shape.size()), .shape = {}};
+    const auto extent = static_cast<std::ptrdiff_t>(shape[view.axis]);
     if (position < -extent || position >= extent) {
         throw IndexError("[select] position " + std::to_string(position) + " of an axis of extent " +
-                         std::to_string(extent) + ", shape " + to_string(x.shape()));
+                         std::to_string(extent) + ", shape " + to_string(shape));
     }
     view.start = static_cast<std::size_t>(position < 0 ? position + extent : position);
     return view_of(x, view);
 }
 
 template <class T>
-std::vector<Var<T>> split(const Var<T>& x, std::size_t parts, std::ptrdiff_t axis) {
-    const std::size_t extent = x.extent(axis);
-    if (parts == 0 || extent % parts != 0) {
+void split_into(std::span<Var<T>> pieces, const Var<T>& x, std::ptrdiff_t along) {
+    Tape<T>& tape = x.tape();
+    const Node<T>& base = tape.node(x);
+    const std::size_t axis = resolve_axis("split", along, base.shape.size());
+    const std::size_t extent = base.shape[axis];
+    if (pieces.empty() || extent % pieces.size() != 0) {
         throw ShapeError("[split] an axis of extent " + std::to_string(extent) + " into " +
-                         std::to_string(parts) + " equal parts, shape " + to_string(x.shape()));
+                         std::to_string(pieces.size()) + " equal parts, shape " + to_string(base.shape));
     }
-    const auto width = static_cast<std::ptrdiff_t>(extent / parts);
-    std::vector<Var<T>> pieces;
-    pieces.reserve(parts);
-    for (std::ptrdiff_t k = 0; k < static_cast<std::ptrdiff_t>(parts); ++k) {
-        pieces.push_back(slice(x, axis, k * width, (k + 1) * width));
+    View view{.kind = View::Kind::slice, .axis = axis, .shape = base.shape};
+    const std::size_t width = extent / pieces.size();
+    view.shape.set(axis, width);
+    const Strides strides = base.full_strides();
+    const Strides* kept = is_dense(view.shape, strides) ? nullptr : tape.keep(strides);
+    for (Var<T>& piece : pieces) {
+        const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(view.start) * strides[axis];
+        piece = tape.record_view(slice_rule<T>, x, view.shape, kept, offset, tape.keep(view));
+        view.start += width;
     }
+}
+
+template <class T>
+std::vector<Var<T>> split(const Var<T>& x, std::size_t parts, std::ptrdiff_t axis) {
+    std::vector<Var<T>> pieces(parts);
+    split_into(std::span(pieces), x, axis);
     return pieces;
 }
 
@@ -284,6 +298,7 @@ Var<T> place(const Var<T>& x, const View& view, const Shape& shape) {
 #define XTAPE_INSTANTIATE(T)                                                                              \
     template Var<T> slice(const Var<T>&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t); \
     template Var<T> select(const Var<T>&, std::ptrdiff_t, std::ptrdiff_t);                                \
+    template void split_into(std::span<Var<T>>, const Var<T>&, std::ptrdiff_t);                                     \
     template std::vector<Var<T>> split(const Var<T>&, std::size_t, std::ptrdiff_t);                       \
     template Var<T> reshape(const Var<T>&, const std::vector<std::ptrdiff_t>&);                           \
     template Var<T> reshape_to(const Var<T>&, const Shape&);                                              \

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,19 +56,14 @@ Var<T> unsqueeze(const Var<T>& x, std::ptrdiff_t axis);
 template <class T>
 Var<T> broadcast_to(const Var<T>& x, const Shape& shape);
 
+/// The pieces, as many as there is room for.
+template <class T>
+void split_into(std::span<Var<T>> pieces, const Var<T>& x, std::ptrdiff_t axis);
+
 template <std::size_t parts, class T>
 std::array<Var<T>, parts> split(const Var<T>& x, std::ptrdiff_t axis) {
-    const std::size_t extent = x.extent(axis);
-    if (extent % parts != 0) {
-        throw ShapeError("[split] an axis of extent " + std::to_string(extent) + " into " +
-                         std::to_string(parts) + " equal parts, shape " + to_string(x.shape()));
-    }
-    const auto width = static_cast<std::ptrdiff_t>(extent / parts);
     std::array<Var<T>, parts> pieces;
-    for (std::size_t k = 0; k < parts; ++k) {
-        const auto start = static_cast<std::ptrdiff_t>(k) * width;
-        pieces[k] = slice(x, axis, start, start + width);
-    }
+    split_into(std::span<Var<T>>(pieces), x, axis);
     return pieces;
 }
 

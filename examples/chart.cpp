@@ -1,6 +1,5 @@
 #include "examples/chart.hpp"
 
-#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include <string_view>
 
 #include "examples/save.hpp"
+#include "examples/utf8.hpp"
 
 extern char** environ;
 
@@ -35,47 +35,12 @@ constexpr int margin = 24, title_height = 52, panel_height = 400, panel_title = 
 constexpr int axis_left = 88, axis_bottom = 62, caption_line = 19;
 constexpr double caption_char = 6.7;  // mean width of a letter of the caption
 
-/// Length of the UTF-8 sequence that starts at text[i], or 0 if the bytes there are not valid UTF-8.
-std::size_t utf8_length(std::string_view text, std::size_t i) {
-    const auto byte = [&](std::size_t k) {
-        return k < text.size() ? static_cast<unsigned char>(text[k]) : 0U;
-    };
-    const unsigned lead = byte(i);
-    if (lead < 0x80) return 1;
-    const std::size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
-                               : lead >= 0xE0 && lead <= 0xEF ? 3
-                               : lead >= 0xF0 && lead <= 0xF4 ? 4
-                                                              : 0;
-    for (std::size_t k = 1; k < length; ++k) {
-        if ((byte(i + k) & 0xC0) != 0x80) return 0;
-    }
-    const unsigned second = byte(i + 1);  // overlong forms, surrogates, beyond U+10FFFF
-    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
-        (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F)) {
-        return 0;
-    }
-    return length;
-}
-
 /// A gnuplot string constant: in single quotes nothing is special but the quote itself, which is doubled.
 std::string literal(std::string_view text) {
     std::string out = "'";
-    for (std::size_t i = 0; i < text.size();) {
-        const std::size_t length = utf8_length(text, i);
-        if (length == 0) {
-            out += '?';
-            ++i;
-            continue;
-        }
-        const auto c = static_cast<unsigned char>(text[i]);
-        if (c == '\'') {
-            out += "''";
-        } else if (c < 0x20 || c == 0x7F) {
-            out += ' ';
-        } else {
-            out.append(text.substr(i, length));
-        }
-        i += length;
+    for (const char c : printable(text)) {
+        out += c;
+        if (c == '\'') out += c;
     }
     return out + "'";
 }
@@ -221,8 +186,11 @@ std::string contents(std::FILE* file) {
 }
 
 /// Runs gnuplot on the script, by files rather than pipes: nothing to deadlock on, no shell to quote for.
-void run_gnuplot(const std::string& script) {
+void run_gnuplot(const std::string& script, const fs::path& output) {
     const File input = unnamed_file(), errors = unnamed_file();
+    const File picture(std::fopen(output.c_str(), "wb"), &std::fclose);
+    if (!picture)
+        throw std::runtime_error("chart: cannot write " + output.string() + ": " + std::strerror(errno));
     std::fwrite(script.data(), 1, script.size(), input.get());
     std::fflush(input.get());
     std::rewind(input.get());
@@ -230,7 +198,7 @@ void run_gnuplot(const std::string& script) {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, fileno(input.get()), STDIN_FILENO);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, fileno(picture.get()), STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, fileno(errors.get()), STDERR_FILENO);
     char name[] = "gnuplot", defaults[] = "--default-settings";
     char* arguments[] = {name, defaults, nullptr};
@@ -261,7 +229,7 @@ void check_picture_name(const fs::path& picture) {
     }
 }
 
-std::string gnuplot_script(const Chart& chart, const fs::path& output) {
+std::string gnuplot_script(const Chart& chart, bool png) {
     check(chart);
     const int panels = static_cast<int>(chart.panels.size());
     const int panel_width = panels == 1 ? 820 : 560;
@@ -276,11 +244,9 @@ std::string gnuplot_script(const Chart& chart, const fs::path& output) {
 
     std::ostringstream out;
     out.precision(17);
-    const bool png = output.extension() == ".png";
     out << "set encoding utf8\n"
         << "set terminal " << (png ? "pngcairo" : "svg") << " enhanced size " << width << "," << height
         << " background rgb 'white' font 'DejaVu Sans," << (png ? "9" : "12") << "'\n"
-        << "set output " << literal(output.string()) << "\n"
         << "set border 3 lc rgb '#555555'\n"
         << "set tics nomirror out scale 0.6 textcolor rgb '#333333'\n"
         << "set grid ytics back lt 1 lw 0.8 lc rgb '#E4E4E4'\n"
@@ -301,7 +267,7 @@ std::string gnuplot_script(const Chart& chart, const fs::path& output) {
         write_panel(out, chart.panels[static_cast<std::size_t>(k)]);
         out << "unset label\n";
     }
-    out << "unset multiplot\nset output\n";
+    out << "unset multiplot\n";
     return out.str();
 }
 
@@ -311,7 +277,7 @@ void draw(const Chart& chart, const fs::path& picture) {
     if (picture.has_parent_path()) fs::create_directories(picture.parent_path());
     std::error_code ignored;
     try {
-        run_gnuplot(gnuplot_script(chart, fresh));
+        run_gnuplot(gnuplot_script(chart, picture.extension() == ".png"), fresh);
         fs::rename(fresh, picture);
     } catch (...) {
         fs::remove(fresh, ignored);

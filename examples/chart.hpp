@@ -47,8 +47,8 @@ struct Chart {
 /// gnuplot is not installed or reports an error.
 void draw(const Chart& chart, const std::filesystem::path& picture);
 
-/// What draw() gives to gnuplot, with `output` as the file to write.
-std::string gnuplot_script(const Chart& chart, const std::filesystem::path& output);
+/// What draw() gives to gnuplot, which writes the picture to its standard output.
+std::string gnuplot_script(const Chart& chart, bool png = false);
 
 /// Throws what draw() would throw for this name, before hours of computing.
 void check_picture_name(const std::filesystem::path& picture);

@@ -59,13 +59,14 @@ std::string read_text(const fs::path& source) {
 }
 
 Corpus hold_out(std::string_view text) {
-    constexpr std::size_t every = 20, longest_block = 4096, fewest_pieces = 4;
+    constexpr std::size_t longest_block = 4096, fewest_pieces = 4, most_pieces = 64;
     if (text.size() < smallest_text) {
         throw std::runtime_error("text: " + std::to_string(text.size()) +
                                  " bytes are too few to learn from; give at least " +
                                  std::to_string(smallest_text));
     }
-    const std::size_t block = std::min(longest_block, text.size() / (every * fewest_pieces));
+    const std::size_t block = std::min(longest_block, text.size() / (20 * fewest_pieces));
+    const std::size_t every = std::max<std::size_t>(20, text.size() / block / most_pieces);
     Corpus corpus;
     for (std::size_t k = 0; k * block < text.size(); ++k) {
         const std::string_view piece = text.substr(k * block, block);

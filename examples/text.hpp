@@ -26,7 +26,8 @@ struct Corpus {
     std::vector<std::string> held_out;  ///< pieces of equal length
 };
 
-/// Blocks have 4096 bytes, fewer if the text is short, so that at least four are held out.
+/// Blocks have 4096 bytes; fewer if the text is short, so that at least four are held out. Of a text of more
+/// than 5 MB a smaller part is held out, about 64 blocks.
 /// Throws std::runtime_error for a text of less than `smallest_text` bytes.
 Corpus hold_out(std::string_view text);
 inline constexpr std::size_t smallest_text = 10000;

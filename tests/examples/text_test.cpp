@@ -52,6 +52,12 @@ TEST_CASE("text: a short text still gives four pieces, and nothing of it is lost
     CHECK(total == text.size());
 }
 
+TEST_CASE("text: of a large text about 64 blocks are held out, from all over it") {
+    const Corpus corpus = hold_out(std::string(20'000'000, 'x'));
+    CHECK(corpus.held_out.size() >= 64);
+    CHECK(corpus.held_out.size() <= 66);
+}
+
 TEST_CASE("text: too short a text is an error that says what is needed") {
     CHECK_THROWS_WITH(hold_out("tiny"), Contains("4 bytes") && Contains("10000"));
 }

@@ -1,0 +1,48 @@
+#include "examples/utf8.hpp"
+
+namespace examples {
+
+namespace {
+
+/// Length of the UTF-8 sequence that starts at text[i], or 0 if the bytes there are not valid UTF-8.
+std::size_t utf8_length(std::string_view text, std::size_t i) {
+    const auto byte = [&](std::size_t k) {
+        return k < text.size() ? static_cast<unsigned char>(text[k]) : 0U;
+    };
+    const unsigned lead = byte(i);
+    if (lead < 0x80) return 1;
+    const std::size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
+                               : lead >= 0xE0 && lead <= 0xEF ? 3
+                               : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                              : 0;
+    for (std::size_t k = 1; k < length; ++k) {
+        if ((byte(i + k) & 0xC0) != 0x80) return 0;
+    }
+    const unsigned second = byte(i + 1);  // overlong forms, surrogates, beyond U+10FFFF
+    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
+        (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F)) {
+        return 0;
+    }
+    return length;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text, bool lines) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size();) {
+        const std::size_t length = utf8_length(text, i);
+        const auto c = static_cast<unsigned char>(text[i]);
+        if (length == 0) {
+            out += '?';
+        } else if ((c < 0x20 && !(lines && (c == '\n' || c == '\t'))) || c == 0x7F) {
+            out += ' ';
+        } else {
+            out += text.substr(i, length);
+        }
+        i += length == 0 ? 1 : length;
+    }
+    return out;
+}
+
+}  // namespace examples

@@ -9,7 +9,7 @@
 
 #include "autograd/pack.hpp"
 
-/// The elementary functions of Packs. There are no branches on the data but for huge angles; NaN in is NaN out,
+/// The elementary functions of Packs. No branches on the data but for huge angles; NaN in is NaN out,
 /// and infinities, zeros and subnormal numbers are treated as by the C library. The test of this file states
 /// the accuracy of each. Those of an LSTM are always inlined: a statement's constants then stay in registers,
 /// and a derivative finds the exponential that the value has computed.
@@ -55,6 +55,14 @@ template <class T>
 inline constexpr bool is_float = std::is_same_v<T, float>;
 template <class T>
 inline constexpr int fraction_bits = std::numeric_limits<T>::digits - 1;
+template <class T>
+inline constexpr int exponent_bias = std::numeric_limits<T>::max_exponent - 1;
+
+/// ln 2 in two pieces, the first so short that an exponent times it is exact.
+template <class T>
+inline constexpr double ln2_high = is_float<T> ? 0x1.62ep-1 : 0x1.62e42ffp-1;
+template <class T>
+inline constexpr double ln2_low = is_float<T> ? 3.1946184945309415e-05 : -4.2009150726810846e-11;
 
 /// Added to a number, rounds it to an integer, which is left in the lowest bits of the sum.
 template <class T>
@@ -75,24 +83,22 @@ struct ExpParts {
 };
 
 /// x = k ln 2 + r with |r| <= ln 2 / 2; p = exp(r) - 1, scale = 2^(k + shift), which must be a normal number.
-/// ln 2 is taken off in two pieces, the first so short that k times it is exact; (exp(r) - 1 - r) / r² is a
-/// minimax polynomial. The sum whose rounding gives k contains the shift and the exponent's bias as well: its
-/// lowest bits, moved to the exponent's place, are the scale.
+/// (exp(r) - 1 - r) / r² is a minimax polynomial. The sum whose rounding gives k contains the shift and the
+/// exponent's bias as well: its lowest bits, moved to the exponent's place, are the scale.
 template <class T, class Arch>
 [[gnu::always_inline]] inline ExpParts<T, Arch> exp_parts(const Pack<T, Arch>& x,
                                                           const Pack<T, Arch>& shift) {
     using P = Pack<T, Arch>;
-    const P bias = shift + (rounder<T> + (std::numeric_limits<T>::max_exponent - 1));
+    const P bias = shift + (rounder<T> + exponent_bias<T>);
     const P sum = fma(x, P(1.44269504088896340736), bias);  // 1 / ln 2
     const P k = sum - bias;
+    const P r = fma(k, P(-ln2_low<T>), fma(k, P(-ln2_high<T>), x));
     const P scale = P::from_bits(sum.bits() << fraction_bits<T>);
     if constexpr (is_float<T>) {
-        const P r = fma(k, P(-3.1946184945309415e-05), fma(k, P(-0x1.62ep-1), x));
         const P q = polynomial(r, 0.5, 0.166665181517601, 0.04166620597243309, 0.008368917740881443,
                                0.0013950534630566835);
         return {fma(r * r, q, r), scale};
     } else {
-        const P r = fma(k, P(4.2009150726810846e-11), fma(k, P(-0x1.62e42ffp-1), x));
         const P q = polynomial(r, 0.50000000000000133, 0.16666666666666699, 0.041666666666514945,
                                0.0083333333333070678, 0.0013888888947152607, 0.00019841269917687072,
                                2.4801489789391091e-05, 2.755721602443118e-06, 2.7631338464229403e-07,
@@ -152,14 +158,66 @@ template <class T, class Arch>
 
 // ---- Logarithms ---------------------------------------------------------------------------------
 
+namespace detail {
+
+/// log(2^-shift u) + correction, u normal and positive. u = 2^k (1 + f) with √½ <= 1 + f < √2, and with
+/// s = f / (2 + f), log(1 + f) = log((1 + s) / (1 - s)) = f - f²/2 + s (f²/2 + s² R(s²)), R a minimax polynomial.
 template <class T, class Arch>
-Pack<T, Arch> log(const Pack<T, Arch>& x) {
-    return xsimd::log(x.lanes);
+Pack<T, Arch> log_normal(const Pack<T, Arch>& u, const Pack<T, Arch>& shift,
+                         const Pack<T, Arch>& correction) {
+    using P = Pack<T, Arch>;
+    using Bits = typename P::Bits;
+    using Integer = typename Bits::value_type;
+    using Unsigned = xsimd::batch<std::make_unsigned_t<Integer>, Arch>;
+    constexpr T one_in_last_place = T(std::uint64_t(1) << fraction_bits<T>);
+    constexpr auto sqrt_half = std::bit_cast<Integer>(T(0.70710678118654752440));
+    constexpr Integer fraction_mask = (Integer(1) << fraction_bits<T>)-1;
+
+    const Bits moved = u.bits() + Bits(std::bit_cast<Integer>(T(1)) - sqrt_half);
+    const auto biased = std::bit_cast<Bits>(std::bit_cast<Unsigned>(moved) >> fraction_bits<T>);
+    const P k =
+        P::from_bits(biased | P(one_in_last_place).bits()) - (one_in_last_place + exponent_bias<T>)-shift;
+    const P f = P::from_bits((moved & Bits(fraction_mask)) + Bits(sqrt_half)) - 1;
+
+    const P s = f / (2 + f);
+    const P z = s * s;
+    P r;
+    if constexpr (is_float<T>)
+        r = polynomial(z, 0.66666776713393539, 0.39977495918559891, 0.29873066313584234);
+    else
+        r = polynomial(z, 0.66666666666667351, 0.39999999999411001, 0.28571428743274269, 0.22222198475514532,
+                       0.18183569735237351, 0.15313903957836816, 0.14797495786291423);
+    const P half_square = 0.5 * f * f;
+    const P small = fma(s, fma(z, r, half_square), fma(k, P(ln2_low<T>), correction));
+    return fma(k, P(ln2_high<T>), f - (half_square - small));
 }
 
+/// `log_u` where u is positive and finite; elsewhere what a logarithm is at 0, below it, and at infinity and NaN.
+template <class T, class Arch>
+Pack<T, Arch> log_or_special(const Pack<T, Arch>& u, const Pack<T, Arch>& log_u) {
+    using Limits = std::numeric_limits<T>;
+    const auto special = where(u == 0, -Limits::infinity(), where(u < 0, Limits::quiet_NaN(), u));
+    return where(u > 0 && u < Limits::infinity(), log_u, special);
+}
+
+}  // namespace detail
+
+template <class T, class Arch>
+Pack<T, Arch> log(const Pack<T, Arch>& x) {
+    using P = Pack<T, Arch>;
+    const auto subnormal = x < std::numeric_limits<T>::min();
+    const P u = where(subnormal, x * 0x1p64, x);
+    return detail::log_or_special(x, detail::log_normal(u, where(subnormal, P(64), P(0)), P(0)));
+}
+
+/// log u + (x - (u - 1)) / u with u the rounded 1 + x.
 template <class T, class Arch>
 Pack<T, Arch> log1p(const Pack<T, Arch>& x) {
-    return xsimd::log1p(x.lanes);
+    using P = Pack<T, Arch>;
+    const P u = 1 + x;
+    const P lost = where(x > 1, 1 - (u - x), x - (u - 1));
+    const P y = detail::log_or_special(u, detail::log_normal(u, P(0), lost / u));
+    return where(abs(x) < std::numeric_limits<T>::epsilon() / 2, x, y);
 }
 
 /// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cmath>
+#include <string>
+
+#include "nn/module.hpp"
+
+namespace xtape::nn {
+
+namespace detail {
+
+/// The largest |g|; NaN if there is one.
+template <class T>
+double largest_magnitude(const Parameter<T>& parameter);
+/// Σ (g / unit)²
+template <class T>
+double sum_of_squares(const Parameter<T>& parameter, double unit);
+template <class T>
+void scale_gradient(Parameter<T>& parameter, double factor);
+template <class T>
+void clamp_gradient(Parameter<T>& parameter, double bound);
+
+}  // namespace detail
+
+/// The norm of all gradients together: √Σ‖g‖². Throws GradientError, naming the parameter, if one isn't finite.
+template <Module M>
+double grad_norm(const M& module) {
+    const auto sum_over_all = [&](double unit) {
+        double sum = 0;
+        for_each_parameter(module, [&](const auto& p) {
+            if (p.has_grad()) sum += detail::sum_of_squares(p, unit);
+        });
+        return sum;
+    };
+    const double sum = sum_over_all(1);
+    if (std::isfinite(sum)) return std::sqrt(sum);
+
+    double largest = 0;
+    for_each_parameter(module, [&](const Path& path, const auto& p) {
+        const double magnitude = p.has_grad() ? detail::largest_magnitude(p) : 0;
+        if (!std::isfinite(magnitude))
+            throw GradientError("[grad_norm] the gradient of " + path.string() + " is not finite");
+        largest = std::max(largest, magnitude);
+    });
+    return largest * std::sqrt(sum_over_all(largest));  // the squares alone had overflowed
+}
+
+/// Scales all gradients by max_norm / norm if their norm is larger; returns the norm that they had. Throws
+/// GradientError, before anything is changed, if the norm isn't finite. (Pascanu et al., 2013)
+template <Module M>
+double clip_grad_norm(M& module, double max_norm) {
+    if (!(max_norm > 0)) {
+        throw std::invalid_argument("[clip_grad_norm] a largest norm of " + std::to_string(max_norm) +
+                                    ": expected a positive number");
+    }
+    const double norm = grad_norm(module);
+    if (norm > max_norm) {
+        for_each_parameter(module, [&](auto& p) {
+            if (p.has_grad()) detail::scale_gradient(p, max_norm / norm);
+        });
+    }
+    return norm;
+}
+
+/// Each element of each gradient to [-bound, bound].
+template <Module M>
+void clip_grad_value(M& module, double bound) {
+    if (!(bound >= 0)) {
+        throw std::invalid_argument("[clip_grad_value] a bound of " + std::to_string(bound) +
+                                    ": expected a number that isn't negative");
+    }
+    for_each_parameter(module, [&](auto& p) {
+        if (p.has_grad()) detail::clamp_gradient(p, bound);
+    });
+}
+
+}  // namespace xtape::nn

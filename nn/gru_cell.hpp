@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include "nn/initialize.hpp"
+#include "nn/state.hpp"
+
+namespace xtape::nn {
+
+/// Where the reset gate acts: on the state before it is multiplied, as in the original, or on the product, as in cuDNN
+/// and PyTorch, which lets all of h be multiplied at once.
+enum class Reset { before_product, after_product };
+
+/// r = σ(W_r x + U_r h + b_r),  z = σ(W_z x + U_z h + b_z),  h' = (1 - z) ⊙ n + z ⊙ h,  where
+///     reset before the product:  n = tanh(W_n x + b_n + U_n (r ⊙ h))           (Cho et al., 2014)
+///     reset after the product:   n = tanh(W_n x + b_n + r ⊙ (U_n h + c_n))
+/// x (B, D), h (B, H).
+///
+/// weight_x is 3H×D, weight_h 3H×H and bias 3H, rows in the order r, z, n; bias_n (H) is c_n. Weights start normal with
+/// deviation √(2 / (D + H)), biases with 0.
+template <class T>
+struct GRUCell {
+    using State = Var<T>;
+
+    GRUCell(std::size_t input_size, std::size_t hidden_size, Engine& engine,
+            Reset form = Reset::after_product)
+        : weight_x(Shape{3 * hidden_size, input_size}, "weight_x"),
+          weight_h(Shape{3 * hidden_size, hidden_size}, "weight_h"),
+          bias(Shape{3 * hidden_size}, "bias"),
+          bias_n(Shape{hidden_size}, "bias_n"),
+          reset(form) {
+        const double deviation = std::sqrt(2.0 / static_cast<double>(input_size + hidden_size));
+        normal(weight_x, deviation, engine);
+        normal(weight_h, deviation, engine);
+    }
+
+    std::size_t input_size() const { return weight_x.shape()[1]; }
+    std::size_t hidden_size() const { return weight_h.shape()[1]; }
+
+    /// The step of a sequence on this tape, (x, h) -> h. Throws ShapeError for other shapes.
+    auto on(Tape<T>& tape) const {
+        const auto H = static_cast<std::ptrdiff_t>(hidden_size());
+        const Var<T> w = transpose(tape.watch(weight_x));
+        const Var<T> u = transpose(tape.watch(weight_h));
+        const Var<T> b = tape.watch(bias);
+        const bool after = reset == Reset::after_product;
+        const Var<T> c_n = after ? tape.watch(bias_n) : Var<T>();
+        const Var<T> u_rz = after ? Var<T>() : slice(u, 1, 0, 2 * H);
+        const Var<T> u_n = after ? Var<T>() : slice(u, 1, 2 * H);
+        return [=, this](const Var<T>& x, const Var<T>& h) -> Var<T> {
+            detail::check_step("GRUCell", x, input_size(), h, hidden_size());
+            const auto [x_r, x_z, x_n] = split<3>(matmul(x, w) + b);
+            if (after) {
+                const auto [h_r, h_z, h_n] = split<3>(matmul(h, u));
+                const auto r = sigmoid(x_r + h_r);
+                const Var<T> z = sigmoid(x_z + h_z);
+                return (1 - z) * tanh(x_n + r * (h_n + c_n)) + z * h;
+            }
+            const auto [h_r, h_z] = split<2>(matmul(h, u_rz));
+            const auto r = sigmoid(x_r + h_r);
+            const Var<T> z = sigmoid(x_z + h_z);
+            return (1 - z) * tanh(x_n + matmul(r * h, u_n)) + z * h;
+        };
+    }
+
+    Var<T> operator()(const Var<T>& x, const Var<T>& h) const { return on(x.tape())(x, h); }
+
+    State initial_state(Tape<T>& tape, std::size_t batch) const {
+        return zeros(tape, {batch, hidden_size()});
+    }
+
+    template <class F>
+    void visit(F&& f) {
+        f("weight_x", weight_x);
+        f("weight_h", weight_h);
+        f("bias", bias);
+        if (reset == Reset::after_product) f("bias_n", bias_n);
+    }
+
+    Parameter<T> weight_x, weight_h, bias, bias_n;
+    Reset reset;
+};
+
+}  // namespace xtape::nn

@@ -1,0 +1,16 @@
+#pragma once
+
+// All of xtape's neural-network layer.
+
+#include "nn/adam.hpp"
+#include "nn/clip.hpp"
+#include "nn/gru_cell.hpp"
+#include "nn/initialize.hpp"
+#include "nn/linear.hpp"
+#include "nn/loss.hpp"
+#include "nn/lstm_cell.hpp"
+#include "nn/module.hpp"
+#include "nn/rnn_cell.hpp"
+#include "nn/sgd.hpp"
+#include "nn/state.hpp"
+#include "nn/unroll.hpp"

@@ -1,7 +1,10 @@
 #include "autograd/reductions.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <string>
 
+#include "autograd/rows.hpp"
 #include "autograd/strided.hpp"
 #include "autograd/sweep.hpp"
 #include "autograd/views.hpp"
@@ -9,25 +12,151 @@
 namespace xtape {
 namespace {
 
+/// What the rules of all reductions keep: the shape with the reduced axes at 1, and what a sum is divided by.
+struct Reduced {
+    Shape kept;
+    double divisor = 1;
+};
+
+/// A reduction's gradient in the shape that broadcasts over the input.
+template <class T>
+Var<T> kept_gradient(const Pull<T>& node) {
+    return reshape_to(node.gradient(), node.template payload<Reduced>().kept);
+}
+
+std::size_t reduced_count(const Shape& shape, const PerAxis<std::size_t>& axes) {
+    std::size_t count = 1;
+    for (std::size_t axis : axes) count *= shape[axis];
+    return count;
+}
+
+// ---- sums -------------------------------------------------------------------------------------------------------
+
+/// Σx over the axes along which `kept` is 1, in new memory.
+template <class T>
+T* sum_elements(Tape<T>& tape, const Node<T>& from, const Shape& kept) {
+    const std::size_t count = element_count(kept);
+    T* value = tape.allocate(count);
+    std::fill_n(value, count, T(0));
+    add_strided<T>(from.shape, from.value, from.full_strides(), value,
+                   broadcast_strides(kept, dense_strides(kept), from.shape));
+    return value;
+}
+
 /// The gradient of a sum is the gradient of the result, repeated: which Pull::add does by itself once the reduced axes
 /// are back.
 template <class T>
-void pull_sum(Pull<T>& node) {
-    node.add(0, reshape_to(node.gradient(), node.template payload<Shape>()));
-}
-template <class T>
-constexpr Rule<T> sum_rule{"sum", &pull_sum<T>};
+constexpr Rule<T> sum_rule{"sum", [](Pull<T>& node) { node.add(0, kept_gradient(node)); }};
 
 template <class T>
 Var<T> sum_over(const Var<T>& x, const PerAxis<std::size_t>& axes, const Shape& result) {
     Tape<T>& tape = x.tape();
+    const Shape kept = reduced_shape(x.shape(), axes, true);
+    T* value = sum_elements(tape, tape.node(x), kept);
+    return tape.record(sum_rule<T>, {x}, result, value, tape.keep(Reduced{kept}));
+}
+
+template <class T>
+constexpr Rule<T> mean_rule{"mean", [](Pull<T>& node) {
+                                node.add(0, kept_gradient(node) / node.template payload<Reduced>().divisor);
+                            }};
+
+template <class T>
+constexpr Rule<T> var_rule{"var", [](Pull<T>& node) {
+                               const auto& [kept, divisor] = node.template payload<Reduced>();
+                               const Var<T> x = node.input(0);
+                               const double n =
+                                   static_cast<double>(x.size()) / static_cast<double>(element_count(kept));
+                               const Var<T> center = sum_to(x, kept) / n;
+                               node.add(0, kept_gradient(node) * (2 / divisor) * (x - center));
+                           }};
+
+// ---- extremes ---------------------------------------------------------------------------------------------------
+
+/// The equal elements that were chosen share the gradient. A NaN that was chosen receives it.
+template <class T>
+void pull_extreme(Pull<T>& node) {
+    const Shape& kept = node.template payload<Reduced>().kept;
+    const Var<T> x = node.input(0);
+    const Var<T> y = reshape_to(node.result(), kept);
+    const Var<T> chosen = x == y || x != x;
+    const Var<T> share = kept_gradient(node) / sum_to(chosen, kept);
+    node.add(0, where(chosen, share, 0));
+}
+
+template <class Op, class T>
+constexpr Rule<T> extreme_rule{std::is_same_v<Op, op::Maximum> ? "max" : "min", &pull_extreme<T>};
+
+template <class Op, class T>
+T choose(T a, T b) {
+    return Op::value(Scalar<T>(a), Scalar<T>(b)).value;
+}
+
+template <class Op, class Arch, class T>
+T chosen_of_row(std::size_t n, const T* x, T best) {
+    using N = Pack<T, Arch>;
+    std::size_t i = 0;
+    if (n >= N::size) {
+        N lanes = N::load(x);
+        for (i = N::size; i + N::size <= n; i += N::size) lanes = Op::value(lanes, N::load(x + i));
+        T each[N::size];
+        lanes.store(each);
+        for (T lane : each) best = choose<Op>(best, lane);
+    }
+    for (; i < n; ++i) best = choose<Op>(best, x[i]);
+    return best;
+}
+
+template <class Op, class Arch, class T>
+void choose_from_row(std::size_t n, const T* x, T* best) {
+    using N = Pack<T, Arch>;
+    std::size_t i = 0;
+    for (; i + N::size <= n; i += N::size) Op::value(N::load(best + i), N::load(x + i)).store(best + i);
+    for (; i < n; ++i) best[i] = choose<Op>(best[i], x[i]);
+}
+
+template <class Op, class T>
+void choose_strided(const Shape& shape, const T* x, const Strides& x_strides, T* best,
+                    const Strides& best_strides) {
+    using Arch = xsimd::default_arch;
+    Rows<2> rows(shape);
+    rows.add(x_strides);
+    rows.add(best_strides);
+    rows.merge();
+    if (rows.empty()) return;
+    do {
+        const T* from = x + rows.offset(0);
+        T* to = best + rows.offset(1);
+        const std::size_t n = rows.row_length();
+        if (rows.inner_stride(0) == 1 && rows.inner_stride(1) == 0) {
+            *to = chosen_of_row<Op, Arch>(n, from, *to);
+        } else if (rows.inner_stride(0) == 1 && rows.inner_stride(1) == 1) {
+            choose_from_row<Op, Arch>(n, from, to);
+        } else {
+            for (std::size_t i = 0; i < n; ++i, from += rows.inner_stride(0), to += rows.inner_stride(1)) {
+                *to = choose<Op>(*to, *from);
+            }
+        }
+    } while (rows.next());
+}
+
+template <class Op, class T>
+Var<T> extreme(const Var<T>& x, const Axes& axes, bool keepdims, T start) {
+    const char* name = extreme_rule<Op, T>.name;
+    Tape<T>& tape = x.tape();
     const Node<T>& from = tape.node(x);
-    const Shape kept = reduced_shape(from.shape, axes, true);
-    T* value = tape.allocate(element_count(result));
-    std::fill_n(value, element_count(result), T(0));
-    add_strided<T>(from.shape, from.value, from.full_strides(), value,
-                   broadcast_strides(kept, dense_strides(kept), from.shape));
-    return tape.record(sum_rule<T>, {x}, result, value, tape.keep(kept));
+    const auto reduced = resolve_axes(name, axes, from.shape.size());
+    const Shape kept = reduced_shape(from.shape, reduced, true);
+    const std::size_t count = element_count(kept);
+    if (count > 0 && reduced_count(from.shape, reduced) == 0) {
+        throw ShapeError(std::string("[") + name + "] of no elements, shape " + to_string(from.shape));
+    }
+    T* value = tape.allocate(count);
+    std::fill_n(value, count, start);
+    choose_strided<Op, T>(from.shape, from.value, from.full_strides(), value,
+                          broadcast_strides(kept, dense_strides(kept), from.shape));
+    return tape.record(extreme_rule<Op, T>, {x}, reduced_shape(from.shape, reduced, keepdims), value,
+                       tape.keep(Reduced{kept}));
 }
 
 }  // namespace
@@ -53,9 +182,59 @@ Var<T> sum_to(const Var<T>& x, const Shape& shape) {
     return sum_over(x, axes, shape);
 }
 
-#define XTAPE_INSTANTIATE(T)                               \
-    template Var<T> sum(const Var<T>&, const Axes&, bool); \
-    template Var<T> sum_to(const Var<T>&, const Shape&);
+template <class T>
+Var<T> mean(const Var<T>& x, const Axes& axes, bool keepdims) {
+    Tape<T>& tape = x.tape();
+    const Shape shape = x.shape();
+    const auto reduced = resolve_axes("mean", axes, shape.size());
+    const Shape kept = reduced_shape(shape, reduced, true);
+    const auto n = static_cast<double>(reduced_count(shape, reduced));
+    T* value = sum_elements(tape, tape.node(x), kept);
+    for (std::size_t i = 0; i < element_count(kept); ++i) value[i] /= static_cast<T>(n);
+    return tape.record(mean_rule<T>, {x}, reduced_shape(shape, reduced, keepdims), value,
+                       tape.keep(Reduced{kept, n}));
+}
+
+template <class T>
+Var<T> var(const Var<T>& x, const Axes& axes, bool keepdims, std::size_t ddof) {
+    Tape<T>& tape = x.tape();
+    const Shape shape = x.shape();
+    const auto reduced = resolve_axes("var", axes, shape.size());
+    const Shape kept = reduced_shape(shape, reduced, true);
+    const std::size_t n = reduced_count(shape, reduced);
+    const double divisor = n > ddof ? static_cast<double>(n - ddof) : 0;
+    const std::size_t count = element_count(kept);
+    T* value = tape.allocate(count);
+    std::fill_n(value, count, T(0));
+    {
+        NoRecording values_only(tape);
+        const Var<T> deviation_from = mean(x, axes, true);
+        accumulate_statement(statement_of(square(x - deviation_from)), kept, dense_strides(kept), value);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        value[i] = divisor > 0 ? value[i] / static_cast<T>(divisor) : std::numeric_limits<T>::quiet_NaN();
+    }
+    return tape.record(var_rule<T>, {x}, reduced_shape(shape, reduced, keepdims), value,
+                       tape.keep(Reduced{kept, divisor}));
+}
+
+template <class T>
+Var<T> max(const Var<T>& x, const Axes& axes, bool keepdims) {
+    return extreme<op::Maximum>(x, axes, keepdims, -std::numeric_limits<T>::infinity());
+}
+
+template <class T>
+Var<T> min(const Var<T>& x, const Axes& axes, bool keepdims) {
+    return extreme<op::Minimum>(x, axes, keepdims, std::numeric_limits<T>::infinity());
+}
+
+#define XTAPE_INSTANTIATE(T)                                            \
+    template Var<T> sum(const Var<T>&, const Axes&, bool);              \
+    template Var<T> sum_to(const Var<T>&, const Shape&);                \
+    template Var<T> mean(const Var<T>&, const Axes&, bool);             \
+    template Var<T> var(const Var<T>&, const Axes&, bool, std::size_t); \
+    template Var<T> max(const Var<T>&, const Axes&, bool);              \
+    template Var<T> min(const Var<T>&, const Axes&, bool);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
 #undef XTAPE_INSTANTIATE

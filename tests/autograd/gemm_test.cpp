@@ -37,27 +37,13 @@ struct Matrix {
         const T* begin = memory.data();
         const T* end = begin + memory.size() - 1;
         switch (layout) {
-            case Layout::row_major:
-                view = {begin, rows, cols, c, 1};
-                break;
-            case Layout::transposed:
-                view = {begin, rows, cols, 1, r};
-                break;
-            case Layout::column_block:
-                view = {begin + 2, rows, cols, c + 5, 1};
-                break;
-            case Layout::transposed_block:
-                view = {begin + 3, rows, cols, 1, r + 1};
-                break;
-            case Layout::strided:
-                view = {begin, rows, cols, 2 * (c + 1), 2};
-                break;
-            case Layout::backwards:
-                view = {end, rows, cols, -c, -1};
-                break;
-            case Layout::repeated_row:
-                view = {begin, rows, cols, 0, 1};
-                break;
+            case Layout::row_major: view = {begin, rows, cols, c, 1}; break;
+            case Layout::transposed: view = {begin, rows, cols, 1, r}; break;
+            case Layout::column_block: view = {begin + 2, rows, cols, c + 5, 1}; break;
+            case Layout::transposed_block: view = {begin + 3, rows, cols, 1, r + 1}; break;
+            case Layout::strided: view = {begin, rows, cols, 2 * (c + 1), 2}; break;
+            case Layout::backwards: view = {end, rows, cols, -c, -1}; break;
+            case Layout::repeated_row: view = {begin, rows, cols, 0, 1}; break;
         }
     }
 };

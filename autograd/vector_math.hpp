@@ -160,8 +160,8 @@ template <class T, class Arch>
 
 namespace detail {
 
-/// log(2^-shift u) + correction, u normal and positive. u = 2^k (1 + f) with √½ <= 1 + f < √2, and with
-/// s = f / (2 + f), log(1 + f) = log((1 + s) / (1 - s)) = f - f²/2 + s (f²/2 + s² R(s²)), R a minimax polynomial.
+/// log(2^-shift u) + correction, u normal and positive. u = 2^k (1 + f) with √½ <= 1 + f < √2. With
+/// s = f / (2 + f), log(1 + f) = log((1 + s) / (1 - s)) = f - f²/2 + s (f²/2 + s² R(s²)), R minimax.
 template <class T, class Arch>
 Pack<T, Arch> log_normal(const Pack<T, Arch>& u, const Pack<T, Arch>& shift,
                          const Pack<T, Arch>& correction) {
@@ -192,7 +192,7 @@ Pack<T, Arch> log_normal(const Pack<T, Arch>& u, const Pack<T, Arch>& shift,
     return fma(k, P(ln2_high<T>), f - (half_square - small));
 }
 
-/// `log_u` where u is positive and finite; elsewhere what a logarithm is at 0, below it, and at infinity and NaN.
+/// `log_u` where u is positive and finite; elsewhere what a logarithm is at 0, below it, at infinity and NaN.
 template <class T, class Arch>
 Pack<T, Arch> log_or_special(const Pack<T, Arch>& u, const Pack<T, Arch>& log_u) {
     using Limits = std::numeric_limits<T>;

@@ -15,8 +15,8 @@ using xtape::Pack;
 
 namespace {
 
-// The reference is the C library's long double, which carries 11 bits more than double. Where a platform's long
-// double is a double, its own error of up to 1 ulp is part of what is measured.
+// The reference is the C library's long double, which carries 11 bits more than double. Where a platform's
+// long double is a double, its own error of up to 1 ulp is part of what is measured.
 
 long double reference_sigmoid(long double x) {
     const long double e = std::exp(-std::abs(x));
@@ -30,7 +30,7 @@ long double reference_softplus(long double x) {
     return std::max(x, 0.0L) + std::log1p(std::exp(-std::abs(x)));
 }
 
-/// |got - expected| in units of the last place of a T near `expected`; infinite if only one is finite or a number.
+/// |got - expected| in units of the last place of `expected` as a T; infinite if only one of them is finite.
 template <class T>
 double ulps(T got, long double expected) {
     const T rounded = static_cast<T>(expected);
@@ -47,7 +47,7 @@ double ulps(T got, long double expected) {
 template <class T>
 using Function = Pack<T> (*)(const Pack<T>&);
 
-/// A function, its reference, the range that is measured, and the largest error seen there in ulps, rounded up.
+/// A function, its reference, the range that is measured, and the largest error seen there, in ulps.
 template <class T>
 struct Row {
     std::string name;

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -70,6 +71,11 @@ struct Leaf : ExpressionBase<Leaf<T>> {
     static void pull(const Memo<N>&, const N& gradient, Sink& sink) {
         sink.template add<L>(gradient);
     }
+    /// Which leaves a gradient reaches, a bit each.
+    template <int L, class N>
+    static constexpr std::uint32_t reached() {
+        return 1u << L;
+    }
     template <int L, int C>
     void collect(Var<T>* vars, T*) const {
         vars[L] = var;
@@ -96,6 +102,10 @@ struct Constant : ExpressionBase<Constant<T>> {
     }
     template <int L, class N, class Sink>
     static void pull(const Memo<N>&, const N&, Sink&) {}
+    template <int L, class N>
+    static constexpr std::uint32_t reached() {
+        return 0;
+    }
     template <int L, int C>
     void collect(Var<T>*, T* numbers) const {
         numbers[C] = number;
@@ -144,6 +154,14 @@ struct Apply : ExpressionBase<Apply<Op, Args...>> {
         (each_argument);
     }
 
+    template <int L, class N>
+    static constexpr std::uint32_t reached() {
+        return []<std::size_t... K>(std::index_sequence<K...>) {
+            return (argument_reached<K, L + leaves_before<K>, N>() | ...);
+        }
+        (each_argument);
+    }
+
     template <int L, int C>
     void collect(Var<value_type>* vars, value_type* numbers) const {
         [&]<std::size_t... K>(std::index_sequence<K...>) {
@@ -167,6 +185,16 @@ private:
     template <std::size_t K>
     static constexpr int constants_before = sum_before(K, {Args::constants...});
 
+    template <class, class N>
+    using Number = const N&;
+    template <std::size_t K, int L, class N>
+    static constexpr std::uint32_t argument_reached() {
+        using Partials = decltype(Op::partials(std::declval<Number<Args, N>>()..., std::declval<const N&>()));
+        if constexpr (std::is_same_v<std::tuple_element_t<K, Partials>, Zero>)
+            return 0;
+        else
+            return Argument<K>::template reached<L, N>();
+    }
     template <std::size_t K, int L, class M, class N, class Partial, class Sink>
     static void pull_argument(const M& memo, const N& gradient, const Partial& partial, Sink& sink) {
         if constexpr (!std::is_same_v<Partial, Zero> && Argument<K>::leaves > 0) {

@@ -181,6 +181,9 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     const std::size_t count = node.size();
     if (count == 0) return;
     Tape<T>& tape = sweep.tape();
+    const auto wants = [&](std::size_t k) {
+        return (record.kernel->reached >> k & 1u) != 0 && sweep.wants(leaves[k]);
+    };
 
     std::array<GradientRow<T>, max_leaves> gradients;
     if (all_whole(tape, leaves, node.shape) && sweep.lie_as_values(leaves)) {
@@ -188,7 +191,7 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
         for (std::size_t k = 0; k < leaves.size(); ++k) {
             rows[k] = sweep.node(leaves[k]).value;
             gradients[k] = {};
-            if (!sweep.wants(leaves[k])) continue;
+            if (!wants(k)) continue;
             bool first = false;
             T* to = sweep.dense_target(leaves[k], !has_view_of(sweep, leaves, leaves[k]), first);
             gradients[k] = first ? GradientRow<T>{to, zeros<T>, 0} : GradientRow<T>{to, to, 1};
@@ -204,7 +207,7 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     for (std::size_t k = 0; k < leaves.size(); ++k) {
         gradients[k] = {};
         targets[k] = nullptr;
-        if (!sweep.wants(leaves[k])) continue;
+        if (!wants(k)) continue;
         const auto target = sweep.target(leaves[k]);
         targets[k] = target.data;
         target_rows[k] = rows.add(broadcast_strides(sweep.node(leaves[k]).shape, target.strides, node.shape));

@@ -54,6 +54,8 @@ template <class T>
 struct Kernel {
     std::size_t leaves;
     std::size_t constants;
+    /// Bit k: whether a gradient reaches leaf k. None passes through a comparison, say.
+    std::uint32_t reached;
     /// out[i] = value, for i < n and on to the end of the last vector.
     void (*forward)(std::size_t n, const T* const* leaves, const T* constants, T* out);
     /// Gradient rows of the leaves from the row dy of the result's, for exactly i < n.
@@ -235,8 +237,12 @@ inline constexpr auto steps_of = [] {
 }();
 
 template <class E, class T, class Arch>
-inline constexpr Kernel<T> kernel_of{E::leaves, E::constants, &FusedRow<E, T, Arch>::forward,
-                                     &FusedRow<E, T, Arch>::backward, steps_of<E, T>};
+inline constexpr Kernel<T> kernel_of{E::leaves,
+                                     E::constants,
+                                     E::template reached<0, Pack<T, Arch>>(),
+                                     &FusedRow<E, T, Arch>::forward,
+                                     &FusedRow<E, T, Arch>::backward,
+                                     steps_of<E, T>};
 
 }  // namespace detail
 

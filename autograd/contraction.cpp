@@ -18,12 +18,6 @@ namespace {
 constexpr std::size_t rows_per_chunk = 256;
 constexpr std::size_t expected_uses = 16;  // of a matrix that is used a second time
 
-struct AffineRecord {
-    std::size_t product_count;
-    std::size_t addend_count;
-};
-// Inputs of the node: a_0, b_0, a_1, b_1, ..., then the addends.
-
 /// A tensor's leading axes as the rows of a matrix, if strides allow it.
 template <class T>
 std::optional<MatrixView<T>> as_rows(T* data, const Shape& shape, const Strides& strides) {
@@ -42,6 +36,12 @@ std::optional<MatrixView<T>> as_rows(T* data, const Shape& shape, const Strides&
 
 template <class T>
 MatrixView<const T> matrix_of(const Node<T>& node) {
+    if (node.shape.size() == 2) {
+        const bool dense = node.is_dense();
+        return {node.value, node.shape[0], node.shape[1],
+                dense ? static_cast<std::ptrdiff_t>(node.shape[1]) : (*node.strides)[0],
+                dense ? 1 : (*node.strides)[1]};
+    }
     return *as_rows<const T>(node.value, node.shape, node.full_strides());
 }
 
@@ -78,231 +78,206 @@ void multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeI
 
 // ---- forward ----------------------------------------------------------------------------------------------------
 
-/// A use of a site: which chunk it belongs to, and which slot in it.
-struct Place {
-    std::size_t chunk;
-    std::size_t slot;
-};
-
 template <class T>
 class AffineRecorder {
 public:
     AffineRecorder(Tape<T>& tape, const Affine<T>& affine, const Shape& shape)
-        : tape_(tape), affine_(affine), shape_(shape), cols_(shape.back()), rows_(rows_of(affine, tape)) {}
+        : tape_(tape), affine_(affine), shape_(shape), cols_(shape.back()) {
+        for (std::size_t j = 0; j < affine.product_count; ++j) {
+            const Node<T>& a = tape.node(affine.products[j].a);
+            const Node<T>& b = tape.node(affine.products[j].b);
+            lefts_[j] = matrix_of(a);
+            rights_[j] = matrix_of(b);
+            if (hoisted_ == max_products) find_sequence(j, a);
+        }
+        rows_ = lefts_[0].rows;
+        for (std::size_t k = 0; k < affine.addend_count && hoisted_ < max_products; ++k) {
+            const Shape& addend = tape.node(affine.addends[k]).shape;
+            if (addend.size() != 1 || addend[0] != cols_) continue;
+            bias_ = affine.addends[k].index();
+            break;
+        }
+    }
 
     Var<T> record() {
         Products<T>& products = tape_.products();
         const std::size_t site_number = find_site();
-        const Place place = find_place(site_number);
+        const auto place = find_place(site_number);
         ProductSite<T>& site = products.sites[site_number];
         ProductChunk<T>& chunk = products.chunks[place.chunk];
 
-        T* value = nullptr;
-        bool bias_in = false;
-        if (site.hoisted < max_products) {
-            value = hoisted_value(site, chunk, place.slot);
-            bias_in = value != nullptr;
-        }
+        T* value = hoisted_ < max_products ? hoisted_value(site, chunk, place.slot) : nullptr;
         const bool product_in = value != nullptr;
+        bool bias_in = product_in && bias_ != no_node;
         if (value == nullptr) value = tape_.allocate(rows_ * cols_);
-        const MatrixView<T> y(value, rows_, cols_);
 
         // What an addend has put there, products are added to; otherwise the first product writes.
         bool written = product_in;
         for (std::size_t k = 0; k < affine_.addend_count; ++k) {
-            const Node<T>& addend = tape_.node(affine_.addends[k]);
-            if (bias_in && affine_.addends[k].index() == site.bias) {
+            if (bias_in && affine_.addends[k].index() == bias_) {
                 bias_in = false;  // once
                 continue;
             }
+            const Node<T>& addend = tape_.node(affine_.addends[k]);
             const Strides from = broadcast_strides(addend.shape, addend.full_strides(), shape_);
-            if (written)
-                add_strided<T>(shape_, addend.value, from, value, dense_strides(shape_));
-            else
-                copy_strided<T>(shape_, addend.value, from, value, dense_strides(shape_));
+            if (written) add_strided<T>(shape_, addend.value, from, value, dense_strides(shape_));
+            else copy_strided<T>(shape_, addend.value, from, value, dense_strides(shape_));
             written = true;
         }
         for (std::size_t j = 0; j < affine_.product_count; ++j) {
-            if (product_in && j == site.hoisted) continue;
-            const Node<T>& b = tape_.node(affine_.products[j].b);
-            multiply(tape_, matrix_of(tape_.node(affine_.products[j].a)), site.matrices[j], b.owner,
-                     site.uses == 0 ? 1 : expected_uses, T(written), y);
+            if (product_in && j == hoisted_) continue;
+            multiply(tape_, lefts_[j], rights_[j], tape_.node(affine_.products[j].b).owner,
+                     site.uses == 0 ? 1 : expected_uses, T(written), MatrixView<T>(value, rows_, cols_));
             written = true;
         }
         return append(site, chunk, place, value);
     }
 
 private:
-    static std::size_t rows_of(const Affine<T>& affine, const Tape<T>& tape) {
-        return matrix_of(tape.node(affine.products[0].a)).rows;
-    }
-
     /// If a is a step of a dense sequence (steps, ..., K): the sequence, and which step.
-    struct StepOf {
-        NodeIndex sequence = no_node;
-        std::size_t step = 0;
-    };
-    StepOf step_of(const Var<T>& a) const {
-        const Node<T>& node = tape_.node(a);
-        if (!node.is_view || node.rule == nullptr || node.payload == nullptr) return {};
-        const auto& view = *static_cast<const View*>(node.payload);
-        if (view.kind != View::Kind::select || view.axis != 0) return {};
-        const Node<T>& sequence = tape_.at(node.inputs[0]);
-        if (!sequence.is_dense() || sequence.shape[0] < 2) return {};
-        return {node.inputs[0], view.start};
+    void find_sequence(std::size_t j, const Node<T>& a) {
+        if (!a.is_view || a.payload == nullptr) return;
+        const auto& view = *static_cast<const View*>(a.payload);
+        if (view.kind != View::Kind::select || view.axis != 0) return;
+        const Node<T>& sequence = tape_.at(a.inputs[0]);
+        if (!sequence.is_dense() || sequence.shape[0] < 2) return;
+        hoisted_ = j;
+        sequence_ = a.inputs[0];
+        step_ = view.start;
     }
 
-    /// The site of this sum of products, the one that was used after the last one in the best case.
+    /// The site of this sum of products: the one that was used after the last one, in the best case.
     std::size_t find_site() {
         Products<T>& products = tape_.products();
-        ProductSite<T> wanted;
-        wanted.rows = rows_;
-        wanted.cols = cols_;
-        wanted.product_count = affine_.product_count;
-        for (std::size_t j = 0; j < affine_.product_count; ++j) {
-            wanted.matrices[j] = matrix_of(tape_.node(affine_.products[j].b));
-            if (wanted.hoisted < max_products) continue;
-            const StepOf step = step_of(affine_.products[j].a);
-            if (step.sequence == no_node) continue;
-            wanted.hoisted = j;
-            wanted.sequence = step.sequence;
-            step_ = step.step;
-        }
-        for (std::size_t k = 0; k < affine_.addend_count && wanted.hoisted < max_products; ++k) {
-            if (tape_.node(affine_.addends[k]).shape != Shape{cols_}) continue;
-            wanted.bias = affine_.addends[k].index();
-            break;
-        }
         const std::size_t count = products.sites.size();
         for (std::size_t k = 1; k <= count; ++k) {
-            const std::size_t number = (products.last_site + k) % count;
-            ProductSite<T>& site = products.sites[number];
-            if (!matches(site, wanted)) continue;
-            if (wanted.hoisted < max_products && taken(site)) {
-                // The same step again: as if it belonged to no sequence.
-                wanted.hoisted = max_products;
-                wanted.sequence = wanted.bias = no_node;
-                k = 0;
-                continue;
+            const std::size_t number = products.last_site + k < count ? products.last_site + k
+                                                                      : products.last_site + k - count;
+            const ProductSite<T>& site = products.sites[number];
+            if (!matches(site)) continue;
+            if (hoisted_ < max_products && taken(site)) {
+                // The same step again: look once more, as if it belonged to no sequence.
+                hoisted_ = max_products;
+                sequence_ = bias_ = no_node;
+                return find_site();
             }
             products.last_site = number;
             return number;
         }
-        if (wanted.hoisted < max_products) {
-            const std::size_t blocks = blocks_of(wanted);
-            wanted.chunk_of_block = tape_.template allocate_records<std::size_t>(blocks);
-            std::fill_n(wanted.chunk_of_block, blocks, std::size_t{0});
+        return new_site();
+    }
+
+    std::size_t new_site() {
+        Products<T>& products = tape_.products();
+        ProductSite<T> site;
+        site.rows = rows_;
+        site.cols = cols_;
+        site.product_count = affine_.product_count;
+        site.matrices = rights_;
+        site.hoisted = hoisted_;
+        site.sequence = sequence_;
+        site.bias = bias_;
+        site.steps_per_chunk = (rows_per_chunk + rows_ - 1) / std::max<std::size_t>(rows_, 1);
+        if (hoisted_ < max_products) {
+            const std::size_t blocks =
+                (tape_.at(sequence_).shape[0] + site.steps_per_chunk - 1) / site.steps_per_chunk;
+            site.chunk_of_block = tape_.template allocate_records<std::size_t>(blocks);
+            std::fill_n(site.chunk_of_block, blocks, std::size_t{0});
+            tape_.at(tape_.at(sequence_).owner).feeds_products = true;
         }
-        wanted.steps_per_chunk = steps_per_chunk();
-        products.sites.push_back(wanted);
-        products.last_site = count;
         for (std::size_t j = 0; j < affine_.product_count; ++j) {
             tape_.at(tape_.node(affine_.products[j].b).owner).feeds_products = true;
         }
-        if (wanted.sequence != no_node) tape_.at(tape_.at(wanted.sequence).owner).feeds_products = true;
-        return count;
+        products.sites.push_back(site);
+        products.last_site = products.sites.size() - 1;
+        return products.last_site;
     }
 
-    std::size_t steps_per_chunk() const {
-        return (rows_per_chunk + rows_ - 1) / std::max<std::size_t>(rows_, 1);
-    }
-    std::size_t blocks_of(const ProductSite<T>& site) const {
-        return (tape_.at(site.sequence).shape[0] + steps_per_chunk() - 1) / steps_per_chunk();
-    }
-
-    bool matches(const ProductSite<T>& site, const ProductSite<T>& wanted) const {
-        if (site.closed || site.rows != wanted.rows || site.cols != wanted.cols ||
-            site.product_count != wanted.product_count || site.sequence != wanted.sequence ||
-            site.hoisted != wanted.hoisted || site.bias != wanted.bias) {
+    bool matches(const ProductSite<T>& site) const {
+        if (site.closed || site.rows != rows_ || site.cols != cols_ || site.sequence != sequence_ ||
+            site.product_count != affine_.product_count || site.hoisted != hoisted_ || site.bias != bias_) {
             return false;
         }
         for (std::size_t j = 0; j < site.product_count; ++j) {
-            if (!same(site.matrices[j], wanted.matrices[j])) return false;
+            if (!same(site.matrices[j], rights_[j])) return false;
         }
         return true;
     }
 
     bool taken(const ProductSite<T>& site) const {
         const std::size_t chunk = site.chunk_of_block[step_ / site.steps_per_chunk];
-        return chunk > 0 &&
-               tape_.products().chunks[chunk - 1].members[step_ % site.steps_per_chunk] != no_node;
+        return chunk > 0 && tape_.products().chunks[chunk - 1].members[step_ % site.steps_per_chunk] != no_node;
     }
 
-    Place find_place(std::size_t site_number) {
+    ProductRecord::Place find_place(std::size_t site_number) {
         Products<T>& products = tape_.products();
         ProductSite<T>& site = products.sites[site_number];
         const std::size_t steps = site.steps_per_chunk;
-        std::size_t slot = 0;
-        std::size_t first_step = 0;
-        std::size_t* chunk = &site.open_chunk;
-        if (site.hoisted < max_products) {
-            slot = step_ % steps;
-            first_step = step_ - slot;
-            chunk = &site.chunk_of_block[step_ / steps];
-        } else {
-            slot = site.uses % steps;
-            if (slot == 0) *chunk = 0;
-        }
+        const std::size_t position = hoisted_ < max_products ? step_ : site.uses;
+        const std::size_t slot = position % steps;
+        std::size_t* chunk = hoisted_ < max_products ? &site.chunk_of_block[position / steps] : &site.open_chunk;
+        if (hoisted_ == max_products && slot == 0) *chunk = 0;
         if (*chunk == 0) {
             ProductChunk<T> fresh;
             fresh.site = site_number;
-            fresh.first_step = first_step;
+            fresh.first_step = position - slot;
             fresh.members = tape_.template allocate_records<NodeIndex>(steps);
             std::fill_n(fresh.members, steps, no_node);
             products.chunks.push_back(fresh);
             *chunk = products.chunks.size();
         }
-        return {*chunk - 1, slot};
+        return {static_cast<std::uint32_t>(*chunk - 1), static_cast<std::uint32_t>(slot)};
     }
 
     /// Bias + product of this step, if it was or now is computed with its block; else null. A block is computed from
     /// the second use of a sequence on: a step that is used alone stays alone.
-    T* hoisted_value(ProductSite<T>& site, ProductChunk<T>& chunk, std::size_t slot) {
+    T* hoisted_value(const ProductSite<T>& site, ProductChunk<T>& chunk, std::size_t slot) {
         const bool ready = chunk.values != nullptr && slot >= chunk.ready_begin && slot < chunk.ready_end;
         if (!ready) {
-            const bool forward = step_ > site.last_step;
             if (site.uses == 0 || chunk.values != nullptr) return nullptr;
-            const std::size_t left = tape_.at(site.sequence).shape[0] - chunk.first_step;
+            const bool forward = step_ > site.last_step;
+            const std::size_t left = tape_.at(sequence_).shape[0] - chunk.first_step;
             chunk.ready_begin = forward ? slot : 0;
             chunk.ready_end = forward ? std::min(site.steps_per_chunk, left) : slot + 1;
-            compute_block(site, chunk);
+            compute_block(chunk);
         }
         return chunk.values + slot * rows_ * cols_;
     }
 
-    void compute_block(const ProductSite<T>& site, ProductChunk<T>& chunk) {
+    void compute_block(ProductChunk<T>& chunk) {
         const std::size_t steps = chunk.ready_end - chunk.ready_begin;
         const std::size_t slot_size = rows_ * cols_;
         T* const first = tape_.allocate(steps * slot_size);
         chunk.values = first - chunk.ready_begin * slot_size;
         const MatrixView<T> y(first, steps * rows_, cols_);
-        if (site.bias != no_node) {
-            const Node<T>& bias = tape_.at(site.bias);
+        if (bias_ != no_node) {
+            const Node<T>& bias = tape_.at(bias_);
             copy_strided<T>(Shape{y.rows, y.cols}, bias.value, Strides{0, bias.full_strides()[0]}, first,
                             dense_strides(Shape{y.rows, y.cols}));
         }
-        const MatrixView<const T> b = site.matrices[site.hoisted];
-        const T* const xs =
-            tape_.at(site.sequence).value + (chunk.first_step + chunk.ready_begin) * rows_ * b.rows;
-        gemm<T>(MatrixView<const T>(xs, steps * rows_, b.rows), b, T(site.bias != no_node), y);
+        const MatrixView<const T> b = rights_[hoisted_];
+        const T* const xs = tape_.at(sequence_).value + (chunk.first_step + chunk.ready_begin) * rows_ * b.rows;
+        gemm<T>(MatrixView<const T>(xs, steps * rows_, b.rows), b, T(bias_ != no_node), y);
     }
 
-    Var<T> append(ProductSite<T>& site, ProductChunk<T>& chunk, Place place, T* value) {
-        std::array<Var<T>, 2 * max_products + max_addends> inputs;
-        std::size_t count = 0;
+    Var<T> append(ProductSite<T>& site, ProductChunk<T>& chunk, ProductRecord::Place place, T* value) {
+        const std::size_t count = 2 * affine_.product_count + affine_.addend_count;
+        auto* const inputs = tape_.template allocate_records<NodeIndex>(count);
         for (std::size_t j = 0; j < affine_.product_count; ++j) {
-            inputs[count++] = affine_.products[j].a;
-            inputs[count++] = affine_.products[j].b;
-            tape_.at(tape_.at(affine_.products[j].a.index()).owner).is_multiplied = true;
+            inputs[2 * j] = affine_.products[j].a.index();
+            inputs[2 * j + 1] = affine_.products[j].b.index();
+            tape_.at(tape_.at(inputs[2 * j]).owner).is_multiplied = true;
         }
-        for (std::size_t k = 0; k < affine_.addend_count; ++k) inputs[count++] = affine_.addends[k];
-        const Var<T> y = tape_.record(rule(), std::span<const Var<T>>(inputs.data(), count), shape_, value,
-                                      tape_.keep(AffineRecord{affine_.product_count, affine_.addend_count}));
-        Node<T>& node = tape_.at(y.index());
-        node.chunk = static_cast<NodeIndex>(place.chunk);
-        node.slot = static_cast<NodeIndex>(place.slot);
+        for (std::size_t k = 0; k < affine_.addend_count; ++k) {
+            inputs[2 * affine_.product_count + k] = affine_.addends[k].index();
+        }
+        const ProductRecord record{place, static_cast<std::uint16_t>(affine_.product_count),
+                                   static_cast<std::uint16_t>(affine_.addend_count)};
+        const Var<T> y =
+            tape_.record(rule(), std::span<const NodeIndex>(inputs, count), shape_, value, tape_.keep(record));
+        tape_.at(y.index()).is_product = true;
         chunk.members[place.slot] = y.index();
-        chunk.slots = std::max(chunk.slots, place.slot + 1);
+        chunk.slots = std::max<std::size_t>(chunk.slots, place.slot + 1);
         ++chunk.member_count;
         ++site.uses;
         site.last_step = step_;
@@ -315,8 +290,13 @@ private:
     Tape<T>& tape_;
     const Affine<T>& affine_;
     const Shape& shape_;
+    std::size_t rows_ = 0;
     std::size_t cols_;
-    std::size_t rows_;
+    std::array<MatrixView<const T>, max_products> lefts_;   // the a_j
+    std::array<MatrixView<const T>, max_products> rights_;  // the b_j
+    std::size_t hoisted_ = max_products;
+    NodeIndex sequence_ = no_node;
+    NodeIndex bias_ = no_node;
     std::size_t step_ = 0;
 };
 
@@ -456,15 +436,15 @@ void flush_chunk(Sweep<T>& sweep, std::size_t number) {
 template <class T>
 void pull_affine_values(Sweep<T>& sweep, NodeIndex index) {
     const Node<T>& node = sweep.node(index);
-    const ProductChunk<T>& chunk = sweep.tape().products().chunks[node.chunk];
+    const auto& record = *static_cast<const ProductRecord*>(node.payload);
+    const ProductChunk<T>& chunk = sweep.tape().products().chunks[record.place.chunk];
     const ProductSite<T>& site = sweep.tape().products().sites[chunk.site];
-    const auto& record = *static_cast<const AffineRecord*>(node.payload);
-    const T* const gradient = sweep.gradient(index);
+        const T* const gradient = sweep.gradient(index);
     const MatrixView<const T> dy(gradient, site.rows, site.cols);
 
     for (std::size_t k = 0; k < record.addend_count; ++k) {
         const NodeIndex addend = node.inputs[2 * record.product_count + k];
-        if (sweep.wants(addend)) sweep.add(addend, node.shape, gradient, dense_strides(node.shape));
+        if (sweep.wants(addend)) sweep.add_dense(addend, node.shape, gradient);
     }
     const bool defer = sweep.is_waiting(index) && may_defer(sweep, site, node);
     for (std::size_t j = 0; j < record.product_count; ++j) {
@@ -477,14 +457,14 @@ void pull_affine_values(Sweep<T>& sweep, NodeIndex index) {
     }
     if (!defer) {
         sweep.stop_waiting(index);
-    } else if (++sweep.chunk_state(node.chunk).visited == chunk.member_count) {
-        flush_chunk(sweep, node.chunk);
+    } else if (++sweep.chunk_state(record.place.chunk).visited == chunk.member_count) {
+        flush_chunk(sweep, record.place.chunk);
     }
 }
 
 template <class T>
 void pull_affine(Pull<T>& node) {
-    const auto& record = node.template payload<AffineRecord>();
+    const auto& record = node.template payload<ProductRecord>();
     const Var<T> dy = node.gradient();
     const auto flat = [](const Var<T>& x) {
         return reshape(x, {-1, static_cast<std::ptrdiff_t>(x.shape().back())});

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "autograd/arena.hpp"
@@ -48,6 +49,16 @@ struct ProductChunk {
     T* values = nullptr;  // with a sequence: bias + a_j b_j of the slots ready_begin <= slot < ready_end
     std::size_t ready_begin = 0;
     std::size_t ready_end = 0;
+};
+
+/// Of a sum of products: its inputs are a_0, b_0, a_1, b_1, ..., then the addends.
+struct ProductRecord {
+    struct Place {
+        std::uint32_t chunk;
+        std::uint32_t slot;
+    } place;
+    std::uint16_t product_count;
+    std::uint16_t addend_count;
 };
 
 /// What a tape remembers of the matrix products on it. All of it is about speed.

@@ -21,20 +21,19 @@ void Tape<T>::throw_invalid(const Var<T>& var) const {
 
 template <class T>
 Node<T>& Tape<T>::append(const Shape& shape, T* value) {
-    if (size_ / chunk_size == chunks_.size()) chunks_.push_back(std::make_unique<Node<T>[]>(chunk_size));
-    Node<T>& node = at(size_);
-    node = Node<T>{};
-    node.value = value;
-    node.shape = shape;
-    node.owner = size_;
-    node.stamp = life_;
-    ++size_;
-    return node;
+    if (size_ / chunk_size == chunks_.size()) {
+        constexpr std::align_val_t alignment{alignof(Node<T>)};
+        chunks_.emplace_back(static_cast<Node<T>*>(::operator new(chunk_size * sizeof(Node<T>), alignment)));
+    }
+    // Nothing happens at the end of a node's life, so the next one may be put in its place.
+    static_assert(std::is_trivially_destructible_v<Node<T>>);
+    const NodeIndex index = size_++;
+    return *std::construct_at(&at(index), Node<T>{.shape = shape, .value = value, .stamp = life_, .owner = index});
 }
 
 template <class T>
 Var<T> Tape<T>::new_leaf(const Shape& shape, T* value, bool wanted) {
-    Node<T>& node = append(shape, value);
+    Node<T>& node = append(distinct(shape), value);
     node.needs_gradient = wanted;
     node.keeps_gradient = wanted;
     return handle(size_ - 1);
@@ -42,7 +41,7 @@ Var<T> Tape<T>::new_leaf(const Shape& shape, T* value, bool wanted) {
 
 template <class T>
 Var<T> Tape<T>::borrow(const Shape& shape, T* value) {
-    append(shape, value);
+    append(distinct(shape), value);
     return handle(size_ - 1);
 }
 
@@ -62,13 +61,19 @@ Var<T> Tape<T>::record(const Rule<T>& rule, std::span<const NodeIndex> inputs, c
                        const void* payload) {
     bool needs_gradient = false;
     for (NodeIndex input : inputs) needs_gradient |= at(input).needs_gradient;
-    Node<T>& result = append(shape, value);
+    Node<T>& result = append(distinct(shape), value);
     result.rule = &rule;
     result.payload = payload;
     result.inputs = inputs.data();
     result.input_count = static_cast<std::uint16_t>(inputs.size());
     result.needs_gradient = needs_gradient && recording_;
     return handle(size_ - 1);
+}
+
+template <class T>
+Var<T> Tape<T>::record_view(const Rule<T>& rule, const Var<T>& base, const Layout& layout, const void* payload) {
+    return record_view(rule, base, distinct(layout.shape), distinct(layout.shape, layout.strides), layout.offset,
+                       payload);
 }
 
 template <class T>
@@ -101,10 +106,10 @@ void Tape<T>::rewind(const Mark& mark) {
     if (released_ > 0) {
         throw TapeError("[tape] rewind after backward released the values; only clear is left");
     }
-    for (NodeIndex index = mark.size; index < size_; ++index) {
-        Node<T>& node = at(index);
-        if (node.gradient == nullptr) continue;
-        gradients_.release(reinterpret_cast<std::byte*>(node.gradient), node.size() * sizeof(T));
+    while (!kept_.empty() && kept_.back().index >= mark.size) {
+        const Kept& kept = kept_.back();
+        gradients_.release(reinterpret_cast<std::byte*>(kept.gradient), at(kept.index).size() * sizeof(T));
+        kept_.pop_back();
     }
     std::erase_if(hooks_, [&](const Hook& hook) { return hook.index >= mark.size; });
     drop_watched_from(mark.size);
@@ -117,6 +122,7 @@ void Tape<T>::rewind(const Mark& mark) {
 template <class T>
 void Tape<T>::clear() {
     hooks_.clear();
+    kept_.clear();
     drop_watched_from(0);
     products_.clear();
     values_.clear();
@@ -150,7 +156,7 @@ Var<T> Tape<T>::watch(const Parameter<T>& parameter) {
     const std::size_t slot = watched_slot(parameter.storage().get());
     if (watched_table_[slot] != 0) return handle(watched_[watched_table_[slot] - 1].leaf);
 
-    Node<T>& node = append(parameter.shape(), parameter.storage()->value.data());
+    Node<T>& node = append(distinct(parameter.shape()), parameter.storage()->value.data());
     node.needs_gradient = true;
     node.is_parameter = true;
     watched_.push_back({parameter.storage(), size_ - 1});
@@ -184,6 +190,17 @@ void Tape<T>::retain(const Var<T>& var) {
     Node<T>& kept = node(var);
     kept.keeps_gradient = true;
     views_requested_ |= kept.is_view;
+}
+
+template <class T>
+T* Tape<T>::kept_gradient(NodeIndex index) const {
+    const auto found = std::ranges::lower_bound(kept_, index, {}, &Kept::index);
+    return found != kept_.end() && found->index == index ? found->gradient : nullptr;
+}
+
+template <class T>
+void Tape<T>::keep_gradient(NodeIndex index, T* gradient) {
+    kept_.insert(std::ranges::lower_bound(kept_, index, {}, &Kept::index), Kept{index, gradient});
 }
 
 template <class T>
@@ -236,7 +253,7 @@ T Var<T>::item() const {
 template <class T>
 bool Var<T>::has_grad() const {
     const Node<T>& node = this->node();
-    return node.is_parameter ? tape_->watched(index_).has_grad : node.gradient != nullptr;
+    return node.is_parameter ? tape_->watched(index_).has_grad : tape_->kept_gradient(index_) != nullptr;
 }
 
 template <class T>
@@ -247,7 +264,7 @@ TensorView<const T> Var<T>::grad() const {
             "retained");
     }
     const Node<T>& node = this->node();
-    const T* elements = node.is_parameter ? tape_->watched(index_).grad.data() : node.gradient;
+    const T* elements = node.is_parameter ? tape_->watched(index_).grad.data() : tape_->kept_gradient(index_);
     return tensor_view(elements, node.shape);
 }
 

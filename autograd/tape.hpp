@@ -12,6 +12,7 @@
 
 #include "autograd/arena.hpp"
 #include "autograd/array.hpp"
+#include "autograd/distinct.hpp"
 #include "autograd/error.hpp"
 #include "autograd/node.hpp"
 #include "autograd/parameter.hpp"
@@ -87,8 +88,8 @@ public:
         return at(var.index_);
     }
     Node<T>& node(const Var<T>& var) { return const_cast<Node<T>&>(std::as_const(*this).node(var)); }
-    const Node<T>& at(NodeIndex index) const { return chunks_[index / chunk_size][index % chunk_size]; }
-    Node<T>& at(NodeIndex index) { return chunks_[index / chunk_size][index % chunk_size]; }
+    const Node<T>& at(NodeIndex index) const { return chunks_[index / chunk_size].get()[index % chunk_size]; }
+    Node<T>& at(NodeIndex index) { return chunks_[index / chunk_size].get()[index % chunk_size]; }
 
     /// Room for `count` elements, until the tape is cleared or rewound.
     T* allocate(std::size_t count) { return reinterpret_cast<T*>(values_.allocate(count * sizeof(T))); }
@@ -115,10 +116,15 @@ public:
     /// The same from the inputs' indices, which lie in one of this tape's records.
     Var<T> record(const Rule<T>& rule, std::span<const NodeIndex> inputs, const Shape& shape, T* value,
                   const void* payload);
-    /// Puts a view on the tape: elements of `base` from `offset` on. The strides lie in one of this tape's records;
-    /// null means dense.
-    Var<T> record_view(const Rule<T>& rule, const Var<T>& base, const Shape& shape, const Strides* strides,
-                       std::ptrdiff_t offset, const void* payload);
+    /// Puts a view on the tape: elements of `base` from layout.offset on.
+    Var<T> record_view(const Rule<T>& rule, const Var<T>& base, const Layout& layout, const void* payload);
+    /// The one copy of this shape, and of the strides of such a shape: null if they are dense.
+    const Shape& distinct(const Shape& shape) { return shapes_(shape); }
+    const Strides* distinct(const Shape& shape, const Strides& strides) {
+        return is_dense(shape, strides) ? nullptr : &strides_(strides);
+    }
+    Var<T> record_view(const Rule<T>& rule, const Var<T>& base, const Shape& distinct_shape,
+                       const Strides* distinct_strides, std::ptrdiff_t offset, const void* payload);
     /// A dense leaf whose elements someone else keeps alive.
     Var<T> borrow(const Shape& shape, T* value);
 
@@ -143,6 +149,13 @@ private:
         std::shared_ptr<typename Parameter<T>::Storage> storage;
         NodeIndex leaf;
     };
+    struct Kept {
+        NodeIndex index;
+        T* gradient;  // dense
+    };
+    struct FreeNodes {
+        void operator()(Node<T>* nodes) const { ::operator delete(nodes, std::align_val_t{alignof(Node<T>)}); }
+    };
     struct Hook {
         NodeIndex index;
         std::function<Var<T>(Var<T>)> call;
@@ -157,11 +170,15 @@ private:
     std::size_t watched_slot(const void* storage) const;
     void drop_watched_from(NodeIndex index);
     void retain(const Var<T>& var);
+    T* kept_gradient(NodeIndex index) const;
+    void keep_gradient(NodeIndex index, T* gradient);
     void add_hook(const Var<T>& var, std::function<Var<T>(Var<T>)> hook);
 
     Arena values_;
     Pool gradients_;
-    std::vector<std::unique_ptr<Node<T>[]>> chunks_;
+    Distinct<Shape> shapes_;
+    Distinct<Strides> strides_;
+    std::vector<std::unique_ptr<Node<T>, FreeNodes>> chunks_;
     NodeIndex size_ = 0;
     std::uint32_t life_ = 1;  // counts clears and rewinds
     bool recording_ = true;
@@ -169,6 +186,7 @@ private:
     std::vector<Watched> watched_;
     std::vector<std::uint32_t> watched_table_;  // open addressing: a position in watched_ plus 1, or 0
     std::vector<Hook> hooks_;
+    std::vector<Kept> kept_;        // gradients of variables and retained values, in the order of their nodes
     bool views_requested_ = false;  // some view's own gradient is retained or hooked
     Products<T> products_;
 };

@@ -99,7 +99,7 @@ typename Sweep<T>::Slot& Sweep<T>::prepared(NodeIndex owner) {
     Slot& slot = slots_[owner];
     if (slot.data != nullptr) return slot;
     const Node<T>& node = tape_.at(owner);
-    if (node.chunk != no_node && !is_requested(owner)) {
+    if (node.is_product && !is_requested(owner)) {
         slot.data = chunk_gradient(node);
         slot.lent = true;
         slot.waits = true;
@@ -117,15 +117,16 @@ typename Sweep<T>::Slot& Sweep<T>::prepared(NodeIndex owner) {
 
 template <class T>
 T* Sweep<T>::chunk_gradient(const Node<T>& node) {
-    const ProductChunk<T>& chunk = tape_.products().chunks[node.chunk];
+    const auto [number, slot] = static_cast<const ProductRecord*>(node.payload)->place;
+    const ProductChunk<T>& chunk = tape_.products().chunks[number];
     const ProductSite<T>& site = tape_.products().sites[chunk.site];
     const std::size_t slot_size = site.rows * site.cols;
-    ChunkState& state = chunk_states_[node.chunk];
+    ChunkState& state = chunk_states_[number];
     if (state.gradients == nullptr) {
         state.gradients =
             reinterpret_cast<T*>(tape_.gradients().allocate(chunk.slots * slot_size * sizeof(T)));
     }
-    return state.gradients + node.slot * slot_size;
+    return state.gradients + slot * slot_size;
 }
 
 template <class T>
@@ -193,7 +194,7 @@ typename Sweep<T>::Target Sweep<T>::target(NodeIndex index) {
     for (NodeIndex at = index; at != owner; at = tape_.at(at).inputs[0]) path.push_back(at);
     Layout layout{tape_.at(owner).shape, dense_strides(tape_.at(owner).shape), 0};
     for (std::size_t k = path.size(); k-- > 0;) {
-        layout = *seen_through(*static_cast<const View*>(tape_.at(path[k]).payload), layout);
+        layout = *seen_through(*static_cast<const View*>(tape_.at(path[k]).payload), layout, tape_.at(path[k]).shape);
     }
     return {slot.data + layout.offset, layout.strides};
 }
@@ -209,14 +210,6 @@ T* Sweep<T>::whole_target(NodeIndex index, bool& first) {
 template <class T>
 void Sweep<T>::add(NodeIndex index, const Shape& shape, const T* from, const Strides& strides) {
     const Node<T>& node = tape_.at(index);
-    if (node.shape.size() == 1 && shape.size() == 2 && shape[1] == node.shape[0] && strides[1] == 1 &&
-        gradient_owner(index) == index) {
-        // A bias: the columns' sums.
-        Slot& slot = prepared(index);
-        zero_if_fresh(slot, index);
-        add_columns(shape[0], shape[1], from, strides[0], slot.data);
-        return;
-    }
     if (shape == node.shape && gradient_owner(index) == index && !slots_[index].written) {
         bool first = false;
         T* to = whole_target(index, first);
@@ -227,6 +220,20 @@ void Sweep<T>::add(NodeIndex index, const Shape& shape, const T* from, const Str
     const Target to = target(index);
     add_strided(common, from, broadcast_strides(shape, strides, common), to.data,
                 broadcast_strides(node.shape, to.strides, common));
+}
+
+template <class T>
+void Sweep<T>::add_dense(NodeIndex index, const Shape& shape, const T* from) {
+    const Node<T>& node = tape_.at(index);
+    if (node.shape.size() == 1 && !shape.empty() && shape.back() == node.shape[0] && gradient_owner(index) == index) {
+        // A bias: the sums of the columns.
+        const std::size_t columns = shape.back();
+        Slot& slot = prepared(index);
+        zero_if_fresh(slot, index);
+        if (columns > 0) add_columns(element_count(shape) / columns, columns, from, static_cast<std::ptrdiff_t>(columns), slot.data);
+        return;
+    }
+    add(index, shape, from, dense_strides(shape));
 }
 
 template <class T>
@@ -266,8 +273,7 @@ void Sweep<T>::visit(NodeIndex index, bool release_values) {
     }
     const bool kept = slots_[index].requested || (commits_ && (node.keeps_gradient || node.is_parameter));
     if (!kept) release(index);
-    const bool lies_in_block = node.chunk != no_node && tape_.products().chunks[node.chunk].values != nullptr;
-    if (release_values && node.rule != nullptr && !node.is_view && !node.is_multiplied && !lies_in_block) {
+    if (release_values && node.rule != nullptr && !node.is_view && !node.is_multiplied && !node.is_product) {
         tape_.gradients().donate(reinterpret_cast<std::byte*>(node.value), bytes_of(index));
     }
 }
@@ -296,15 +302,14 @@ void Sweep<T>::commit() {
                 storage.has_grad = true;
             else
                 add_row<T>(node.size(), slot.data, 1, storage.grad.data(), 1);
-        } else if (node.gradient == nullptr && !slot.lent) {
-            node.gradient = slot.data;
+            continue;
+        }
+        T* kept = tape_.kept_gradient(index);
+        if (kept == nullptr) {
+            tape_.keep_gradient(index, slot.data);
             slot = {};
         } else {
-            if (node.gradient == nullptr) {
-                node.gradient = reinterpret_cast<T*>(tape_.gradients().allocate(bytes_of(index)));
-                std::memset(node.gradient, 0, bytes_of(index));
-            }
-            add_row<T>(node.size(), slot.data, 1, node.gradient, 1);
+            add_row<T>(node.size(), slot.data, 1, kept, 1);
         }
     }
 }

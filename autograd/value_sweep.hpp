@@ -58,6 +58,7 @@ public:
 
     /// Adds a tensor of any shape that broadcasts with the node's, see Pull::add.
     void add(NodeIndex index, const Shape& shape, const T* from, const Strides& strides);
+    void add_dense(NodeIndex index, const Shape& shape, const T* from);
 
     struct ChunkState {
         T* gradients = nullptr;

@@ -1,7 +1,7 @@
 #include "autograd/views.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <string>
 
 #include "autograd/strided.hpp"
 #include "autograd/value_sweep.hpp"
@@ -22,7 +22,8 @@ void pull_view_values(Sweep<T>& sweep, NodeIndex index) {
     const NodeIndex base = node.inputs[0];
     const auto to = sweep.target(base);
     const auto seen =
-        seen_through(*static_cast<const View*>(node.payload), {sweep.node(base).shape, to.strides, 0});
+        seen_through(*static_cast<const View*>(node.payload),
+                                   {sweep.node(base).shape, to.strides, 0}, node.shape);
     add_strided(node.shape, sweep.gradient(index), dense_strides(node.shape), to.data + seen->offset,
                 seen->strides);
 }
@@ -62,22 +63,27 @@ Layout layout_of(const Node<T>& node) {
 template <class T>
 Var<T> record_view_of(const Var<T>& x, const View& view, const Layout& seen) {
     Tape<T>& tape = x.tape();
-    const Strides* strides = is_dense(seen.shape, seen.strides) ? nullptr : tape.keep(seen.strides);
-    return tape.record_view(rule_of<T>(view.kind), x, seen.shape, strides, seen.offset, tape.keep(view));
+    return tape.record_view(rule_of<T>(view.kind), x, seen, tape.keep(view));
 }
 
 template <class T>
-Var<T> view_of(const Var<T>& x, const View& view) {
-    return record_view_of(x, view, *seen_through(view, layout_of(x.tape().node(x))));
+Var<T> view_of(const Var<T>& x, const View& view, const Shape& shape) {
+    return record_view_of(x, view, *seen_through(view, layout_of(x.tape().node(x)), shape));
+}
+
+template <class T>
+Var<T> transposed(const Var<T>& x, const View& view) {
+    Shape shape = x.shape();
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) shape.set(axis, x.shape()[view.order[axis]]);
+    return view_of(x, view, shape);
 }
 
 /// The way to every reshape; the numbers of elements are equal.
 template <class T>
 Var<T> reshaped(const Var<T>& x, const Shape& shape) {
-    const View view{.kind = View::Kind::reshape, .shape = shape};
-    if (const auto seen = seen_through(view, layout_of(x.tape().node(x))))
-        return record_view_of(x, view, *seen);
-    return view_of(contiguous(x), view);
+    const View view{.kind = View::Kind::reshape};
+    if (const auto seen = seen_through(view, layout_of(x.tape().node(x)), shape)) return record_view_of(x, view, *seen);
+    return view_of(contiguous(x), view, shape);
 }
 
 std::ptrdiff_t clipped_position(std::ptrdiff_t position, std::ptrdiff_t extent) {
@@ -86,90 +92,98 @@ std::ptrdiff_t clipped_position(std::ptrdiff_t position, std::ptrdiff_t extent) 
 
 }  // namespace
 
-std::optional<Layout> seen_through(const View& view, const Layout& base) {
-    Layout seen = base;
+std::optional<Layout> seen_through(const View& view, const Layout& base, const Shape& shape) {
+    Layout seen{shape, base.strides, base.offset};
     switch (view.kind) {
         case View::Kind::slice:
             seen.offset += static_cast<std::ptrdiff_t>(view.start) * base.strides[view.axis];
-            seen.strides.set(view.axis, base.strides[view.axis] * view.step);
-            seen.shape = view.shape;
+            seen.strides.set(view.axis, base.strides[view.axis] * static_cast<std::ptrdiff_t>(view.step));
             break;
         case View::Kind::select:
             seen.offset += static_cast<std::ptrdiff_t>(view.start) * base.strides[view.axis];
             seen.strides.erase(view.axis);
-            seen.shape.erase(view.axis);
             break;
         case View::Kind::reshape: {
-            const auto strides = reshaped_strides(base.shape, base.strides, view.shape);
+            const auto strides = reshaped_strides(base.shape, base.strides, shape);
             if (!strides) return std::nullopt;
             seen.strides = *strides;
-            seen.shape = view.shape;
             break;
         }
         case View::Kind::transpose:
-            for (std::size_t axis = 0; axis < view.shape.size(); ++axis) {
-                seen.shape.set(axis, base.shape[view.shape[axis]]);
-                seen.strides.set(axis, base.strides[view.shape[axis]]);
+            for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+                seen.strides.set(axis, base.strides[view.order[axis]]);
             }
             break;
-        case View::Kind::broadcast:
-            seen.strides = broadcast_strides(base.shape, base.strides, view.shape);
-            seen.shape = view.shape;
-            break;
+        case View::Kind::broadcast: seen.strides = broadcast_strides(base.shape, base.strides, shape); break;
     }
     return seen;
 }
 
 template <class T>
-Var<T> slice(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t start, std::ptrdiff_t stop,
-             std::ptrdiff_t step) {
+Var<T> slice(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t start, std::ptrdiff_t stop, std::ptrdiff_t step) {
     if (step < 1) {
-        throw IndexError("[slice] step " + std::to_string(step) +
-                         ": a view steps forward; flip turns an axis round");
+        throw IndexError("[slice] step " + std::to_string(step) + ": a view steps forward; flip turns an axis round");
     }
-    View view{.kind = View::Kind::slice, .shape = x.shape()};
-    view.axis = resolve_axis("slice", axis, x.rank());
-    const auto extent = static_cast<std::ptrdiff_t>(view.shape[view.axis]);
+    Shape shape = x.shape();
+    const std::size_t along = resolve_axis("slice", axis, shape.size());
+    const auto extent = static_cast<std::ptrdiff_t>(shape[along]);
     const std::ptrdiff_t first = clipped_position(start, extent);
     const std::ptrdiff_t last = std::max(first, clipped_position(stop, extent));
-    view.start = static_cast<std::size_t>(first);
-    view.step = step;
-    view.shape.set(view.axis, static_cast<std::size_t>((last - first + step - 1) / step));
-    return view_of(x, view);
+    const std::ptrdiff_t length = last - first;
+    shape.set(along, static_cast<std::size_t>(length / step + (length % step > 0)));
+    const std::ptrdiff_t longest_step = std::max<std::ptrdiff_t>(extent, 1);  // beyond it they are all the same
+    return view_of(x,
+                   View{.kind = View::Kind::slice,
+                        .axis = static_cast<std::uint8_t>(along),
+                        .start = static_cast<std::uint32_t>(first),
+                        .step = static_cast<std::uint32_t>(std::min(step, longest_step))},
+                   shape);
 }
 
 template <class T>
 Var<T> select(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t position) {
-    const Shape& shape = x.shape();
-    View view{.kind = View::Kind::select, .axis = resolve_axis("select", axis, shape.size()), .shape = {}};
-    const auto extent = static_cast<std::ptrdiff_t>(shape[view.axis]);
+    Tape<T>& tape = x.tape();
+    const Node<T>& base = tape.node(x);
+    const std::size_t along = resolve_axis("select", axis, base.shape.size());
+    const auto extent = static_cast<std::ptrdiff_t>(base.shape[along]);
     if (position < -extent || position >= extent) {
         throw IndexError("[select] position " + std::to_string(position) + " of an axis of extent " +
-                         std::to_string(extent) + ", shape " + to_string(shape));
+                         std::to_string(extent) + ", shape " + to_string(base.shape));
     }
-    view.start = static_cast<std::size_t>(position < 0 ? position + extent : position);
-    return view_of(x, view);
+    const View view{.kind = View::Kind::select,
+                    .axis = static_cast<std::uint8_t>(along),
+                    .start = static_cast<std::uint32_t>(position < 0 ? position + extent : position)};
+    Shape shape = base.shape;
+    shape.erase(along);
+    if (along == 0 && base.is_dense()) {
+        // A step of a sequence, by far the most frequent: it is dense as well.
+        const auto offset = static_cast<std::ptrdiff_t>(view.start * element_count(shape));
+        return tape.record_view(select_rule<T>, x, tape.distinct(shape), nullptr, offset, tape.keep(view));
+    }
+    return view_of(x, view, shape);
 }
 
 template <class T>
-void split_into(std::span<Var<T>> pieces, const Var<T>& x, std::ptrdiff_t along) {
+void split_into(std::span<Var<T>> pieces, const Var<T>& x, std::ptrdiff_t axis) {
     Tape<T>& tape = x.tape();
     const Node<T>& base = tape.node(x);
-    const std::size_t axis = resolve_axis("split", along, base.shape.size());
-    const std::size_t extent = base.shape[axis];
+    const std::size_t along = resolve_axis("split", axis, base.shape.size());
+    const std::size_t extent = base.shape[along];
     if (pieces.empty() || extent % pieces.size() != 0) {
         throw ShapeError("[split] an axis of extent " + std::to_string(extent) + " into " +
                          std::to_string(pieces.size()) + " equal parts, shape " + to_string(base.shape));
     }
-    View view{.kind = View::Kind::slice, .axis = axis, .shape = base.shape};
     const std::size_t width = extent / pieces.size();
-    view.shape.set(axis, width);
-    const Strides strides = base.full_strides();
-    const Strides* kept = is_dense(view.shape, strides) ? nullptr : tape.keep(strides);
+    Shape piece_shape = base.shape;
+    piece_shape.set(along, width);
+    const Shape& shape = tape.distinct(piece_shape);
+    const Strides base_strides = base.full_strides();
+    const Strides* strides = tape.distinct(shape, base_strides);
+    View view{.kind = View::Kind::slice, .axis = static_cast<std::uint8_t>(along)};
     for (Var<T>& piece : pieces) {
-        const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(view.start) * strides[axis];
-        piece = tape.record_view(slice_rule<T>, x, view.shape, kept, offset, tape.keep(view));
-        view.start += width;
+        const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(view.start) * base_strides[along];
+        piece = tape.record_view(slice_rule<T>, x, shape, strides, offset, tape.keep(view));
+        view.start += static_cast<std::uint32_t>(width);
     }
 }
 
@@ -215,26 +229,25 @@ Var<T> reshape_to(const Var<T>& x, const Shape& shape) {
 
 template <class T>
 Var<T> transpose(const Var<T>& x, const Axes& order) {
-    const std::size_t rank = x.rank();
-    View view{.kind = View::Kind::transpose, .shape = {}};
-    for (std::ptrdiff_t axis : order) view.shape.push_back(resolve_axis("transpose", axis, rank));
-    if (resolve_axes("transpose", order, rank).size() != rank || order.size() != rank) {
+    const Shape& base = x.shape();
+    if (resolve_axes("transpose", order, base.size()).size() != base.size() || order.size() != base.size()) {
         throw ShapeError("[transpose] an order of " + std::to_string(order.size()) + " axes for shape " +
-                         to_string(x.shape()));
+                         to_string(base));
     }
-    return view_of(x, view);
+    View view{.kind = View::Kind::transpose};
+    for (std::size_t axis = 0; axis < order.size(); ++axis) {
+        view.order[axis] = static_cast<std::uint8_t>(resolve_axis("transpose", order[axis], base.size()));
+    }
+    return transposed(x, view);
 }
 
 template <class T>
 Var<T> transpose(const Var<T>& x) {
+    View view{.kind = View::Kind::transpose};
     const std::size_t rank = x.rank();
-    View view{.kind = View::Kind::transpose, .shape = {}};
-    for (std::size_t axis = 0; axis < rank; ++axis) view.shape.push_back(axis);
-    if (rank >= 2) {
-        view.shape.set(rank - 2, rank - 1);
-        view.shape.set(rank - 1, rank - 2);
-    }
-    return view_of(x, view);
+    for (std::size_t axis = 0; axis < rank; ++axis) view.order[axis] = static_cast<std::uint8_t>(axis);
+    if (rank >= 2) std::swap(view.order[rank - 2], view.order[rank - 1]);
+    return transposed(x, view);
 }
 
 template <class T>
@@ -267,7 +280,7 @@ Var<T> broadcast_to(const Var<T>& x, const Shape& shape) {
         throw ShapeError("[broadcast_to] shape " + to_string(x.shape()) + " does not broadcast to " +
                          to_string(shape));
     }
-    return view_of(x, View{.kind = View::Kind::broadcast, .shape = shape});
+    return view_of(x, View{.kind = View::Kind::broadcast}, shape);
 }
 
 template <class T>
@@ -287,11 +300,13 @@ Var<T> place(const Var<T>& x, const View& view, const Shape& shape) {
     Tape<T>& tape = x.tape();
     T* value = tape.allocate(element_count(shape));
     std::fill_n(value, element_count(shape), T(0));
-    const Layout seen = *seen_through(view, {shape, dense_strides(shape), 0});
+    const Layout seen = *seen_through(view, {shape, dense_strides(shape), 0}, x.shape());
     const Node<T>& from = tape.node(x);
     add_strided<T>(from.shape, from.value, from.full_strides(), value + seen.offset, seen.strides);
     static constexpr Rule<T> rule{
-        "place", [](Pull<T>& node) { node.add(0, view_of(node.gradient(), node.template payload<View>())); }};
+        "place", [](Pull<T>& node) {
+            node.add(0, view_of(node.gradient(), node.template payload<View>(), node.input(0).shape()));
+        }};
     return tape.record(rule, {x}, shape, value, tape.keep(view));
 }
 

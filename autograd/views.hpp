@@ -113,15 +113,15 @@ Var<T> contiguous(const Var<T>& x);
 /// How a view looks at its base, kept so that a gradient can be looked at the same way.
 struct View {
     enum class Kind : std::uint8_t { slice, select, reshape, transpose, broadcast } kind;
-    std::size_t axis = 0;     // slice, select
-    std::size_t start = 0;    // slice, select
-    std::ptrdiff_t step = 1;  // slice
-    Shape shape;  // slice: the extents; reshape and broadcast: the new shape; transpose: the order
+    std::uint8_t axis = 0;                         // slice, select
+    std::uint32_t start = 0;                       // slice, select
+    std::uint32_t step = 1;                        // slice
+    std::array<std::uint8_t, max_rank> order = {};  // transpose
 };
 
-/// What the view shows of a base that lies so; nothing where strides can't express it, which can only happen to a
-/// reshape.
-std::optional<Layout> seen_through(const View& view, const Layout& base);
+/// What the view, of the given shape, shows of a base that lies so; nothing where strides can't express it, which can
+/// only happen to a reshape.
+std::optional<Layout> seen_through(const View& view, const Layout& base, const Shape& shape);
 
 /// Zeros of `shape`, with x added where the view looks: the way back through a view. The gradient is the view again.
 template <class T>

@@ -235,15 +235,15 @@ void gemm(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
     Kernel<T>::multiply(a, b, beta != T(0), c);
 }
 
-// Cycles per element of b, read off the measurements in benchmarks/products: BLAS is near the packed kernel
-// in the plain orientation and takes 1.6 times as long in the transposed one; above m n k of a million it
-// packs both of its operands on every call.
+// In cycles per element of b, read off what benchmarks/products measures. BLAS is near the packed kernel in the plain
+// orientation from four rows up, takes up to twice as long in the transposed one, and packs both of its operands on
+// every call when m n k is above a million.
 template <class T>
 bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses, bool transposed) {
     if (!Kernel<T>::wide) return false;
-    double rows = static_cast<double>(m);
-    double product = std::max(rows / 43, 1.0 / 12), packing = 0.7;
-    double saved = (transposed ? 0.6 : 0.05) * product;
+    const double rows = static_cast<double>(m);
+    const double product = std::max(rows / 43, 1.0 / 12), packing = 0.6;
+    double saved = (transposed ? 0.9 : m < 4 ? 0.3 : 0.05) * product;
     if (m >= 4 && rows * static_cast<double>(n) * static_cast<double>(k) > 1e6) saved += 1;
     return static_cast<double>(uses) * saved > packing;
 }

@@ -110,8 +110,8 @@ struct Pack {
         return xsimd::fma(a.lanes, b.lanes, c.lanes);
     }
 
-    // The lanes as integers. Signs are changed there: compilers see through integer operations, and compute only
-    // once what a function of x and the same function of -x have in common.
+    // The lanes as integers. Signs are changed there: compilers see through integer operations, and compute
+    // only once what a function of x and the same function of -x have in common.
 
     Bits bits() const { return std::bit_cast<Bits>(lanes); }
     static Pack from_bits(const Bits& bits) { return std::bit_cast<Batch>(bits); }

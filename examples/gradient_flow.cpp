@@ -18,6 +18,7 @@
 #include "nn/gru_cell.hpp"
 #include "nn/lstm_cell.hpp"
 #include "nn/rnn_cell.hpp"
+#include "nn/unroll.hpp"
 
 namespace {
 
@@ -39,15 +40,6 @@ struct Settings {
 
 // ---- the study ---------------------------------------------------------------------------------------------------
 
-using LSTMState = nn::LSTMCell<double>::State;
-
-const Var<double>& hidden_of(const Var<double>& h) { return h; }
-const Var<double>& hidden_of(const LSTMState& state) { return state.h; }
-
-/// The state as a constant: its step is looked at alone.
-Var<double> cut(const Var<double>& h) { return stop_gradient(h); }
-LSTMState cut(const LSTMState& state) { return {stop_gradient(state.h), stop_gradient(state.c)}; }
-
 /// Norms of gradients, one for each time step.
 struct Norms {
     std::vector<double> h;      ///< ‖∂L_T/∂h_t‖, with L_T = Σ h_T
@@ -62,27 +54,32 @@ double norm(const Var<double>& x) {
     return std::sqrt(sum);
 }
 
+std::ptrdiff_t step(std::size_t t) { return static_cast<std::ptrdiff_t>(t); }
+
 /// ∂L_T/∂h_t, ∂L_T/∂c_t and ∂L_T/∂x_t for every t, from one backward pass.
 template <class Cell>
 void measure_last(const Cell& cell, const xt::xarray<double>& inputs, Norms& norms) {
     Tape<double> tape;
     const Var<double> xs = tape.variable(inputs);  // (T, B, D)
-    const std::size_t T = xs.shape()[0];
-    std::vector<Var<double>> wanted{xs};  // then h_1, (c_1,) h_2, ...
-    typename Cell::State state = cell.initial_state(tape, xs.shape()[1]);
-    for (std::size_t t = 0; t < T; ++t) {
-        state = cell(xs[static_cast<std::ptrdiff_t>(t)], state);
-        wanted.push_back(hidden_of(state));
-        if constexpr (requires { state.c; }) wanted.push_back(state.c);
-    }
-    const Var<double> loss = sum(hidden_of(state));
+    const auto states = nn::unroll_states(cell, xs);
+    const Var<double> loss = sum(nn::output_of(states.back()));
 
-    const std::vector<Var<double>> gradients = grad(loss, wanted);
-    for (std::size_t t = 0; t < T; ++t) norms.x.push_back(norm(gradients[0][static_cast<std::ptrdiff_t>(t)]));
+    std::vector<Var<double>> wanted{xs};  // then h_1, (c_1,) h_2, (c_2,) ...
+    for (const auto& state : states) {
+        for (const Var<double>& part : nn::vars_of(state)) wanted.push_back(part);
+    }
+    const std::vector<Var<double>> gradients = grad<double>(loss, wanted);
+    for (std::size_t t = 0; t < states.size(); ++t) norms.x.push_back(norm(gradients[0][step(t)]));
+    const bool has_cell_state = (gradients.size() - 1) / states.size() == 2;
     for (std::size_t k = 1; k < gradients.size();) {
         norms.h.push_back(norm(gradients[k++]));
-        if constexpr (requires { state.c; }) norms.c.push_back(norm(gradients[k++]));
+        if (has_cell_state) norms.c.push_back(norm(gradients[k++]));
     }
+}
+
+Var<double> constant(const Var<double>& h) { return stop_gradient(h); }
+nn::LSTMCell<double>::State constant(const nn::LSTMCell<double>::State& state) {
+    return {stop_gradient(state.h), stop_gradient(state.c)};
 }
 
 /// ∂(Σ h_t)/∂x_t for every t: the states between the steps are constants, so one backward pass gives all.
@@ -90,15 +87,11 @@ template <class Cell>
 void measure_local(const Cell& cell, const xt::xarray<double>& inputs, Norms& norms) {
     Tape<double> tape;
     const Var<double> xs = tape.variable(inputs);
-    const std::size_t T = xs.shape()[0];
-    typename Cell::State state = cell.initial_state(tape, xs.shape()[1]);
-    Var<double> loss = tape.constant(0.0);
-    for (std::size_t t = 0; t < T; ++t) {
-        state = cell(xs[static_cast<std::ptrdiff_t>(t)], cut(state));
-        loss = loss + sum(hidden_of(state));
-    }
-    const Var<double> gradient = grad(loss, {xs})[0];
-    for (std::size_t t = 0; t < T; ++t) norms.local.push_back(norm(gradient[static_cast<std::ptrdiff_t>(t)]));
+    const auto alone = [&](const Var<double>& x, const auto& before) { return cell(x, constant(before)); };
+    const Var<double> outputs = nn::unroll(alone, xs, cell.initial_state(tape, xs.shape()[1])).outputs;
+
+    const Var<double> gradient = grad(sum(outputs), {xs})[0];
+    for (std::size_t t = 0; t < xs.shape()[0]; ++t) norms.local.push_back(norm(gradient[step(t)]));
 }
 
 struct Study {
@@ -162,22 +155,22 @@ void print_tables(const std::vector<Study>& studies, const Settings& s) {
             if (!(study.norms.*quantity).empty()) measured.push_back(&study);
         }
         if (measured.empty()) continue;
-        std::printf("\n%s\n%6s", heading, "t");
+        std::printf("\n%s\n%12s", heading, "t");
         for (const Study* study : measured) std::printf("  %20s", study->name.c_str());
         std::printf("\n");
         for (std::size_t t = 1; t <= s.steps; ++t) {
             if (t != 1 && t != s.steps && t % s.every != 0) continue;
-            std::printf("%6zu", t);
+            std::printf("%12zu", t);
             for (const Study* study : measured) std::printf("  %20.3e", (study->norms.*quantity)[t - 1]);
             std::printf("\n");
         }
         if (quantity == &Norms::local) continue;
-        std::printf("%6s", "1/T");  // first over last
+        std::printf("%12s", "first / last");
         for (const Study* study : measured) {
             const std::vector<double>& norms = study->norms.*quantity;
             std::printf("  %20.3e", norms.front() / norms.back());
         }
-        std::printf("   <- first / last\n");
+        std::printf("\n");
     }
 }
 
@@ -218,18 +211,22 @@ examples::Chart chart(const std::vector<Study>& studies, const Settings& s) {
                                  &Norms::h, examples::Corner::bottom_right));
         c.panels.push_back(
             panel("The same, by input", "‖∂L_T/∂x_t‖", &Norms::x, examples::Corner::bottom_right));
-        std::snprintf(text, sizeof text,
-                      "so a GRU with its update bias at %g (dashed: z starts at %.2f) reaches back further. ",
-                      s.update_bias, 1 / (1 + std::exp(-s.update_bias)));
         c.caption =
             "A straight line on this axis is a gradient that each step back multiplies by the same number. "
-            "The "
-            "RNN's fades fastest of the three as they are usually started. An LSTM passes its cell state on "
-            "through the forget "
-            "gate, which a bias of 1 opens to 0.73; with a bias of 0 (dashed) it halves the memory at each "
-            "step. A GRU's "
-            "update gate starts at 0.5 and halves it as well, " +
-            std::string(text) + "\n";
+            "From the last step to the first it is multiplied by";
+        for (const Study& study : studies) {
+            std::snprintf(text, sizeof text, "%s %.1e (%s)", &study == studies.data() ? "" : ",",
+                          study.norms.h.front() / study.norms.h.back(), study.name.c_str());
+            c.caption += text;
+        }
+        std::snprintf(text, sizeof text,
+                      "0.5 and halves it as well; with its bias at %g (dashed) it starts at %.2f.\n",
+                      s.update_bias, 1 / (1 + std::exp(-s.update_bias)));
+        c.caption +=
+            ". An LSTM hands its cell state on through the forget gate, which a bias of 1 opens to 0.73; "
+            "with a "
+            "bias of 0 (dashed) the gate halves the memory at each step. A GRU's update gate starts at " +
+            std::string(text);
     }
     if (s.mode != "last") {
         c.panels.push_back(panel("Local gradient: what a step feels of its own input", "‖∂(Σ h_t)/∂x_t‖",

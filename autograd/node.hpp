@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "autograd/shape.hpp"
+#include "autograd/structural_ops.hpp"
 
 namespace xtape {
 
@@ -18,11 +19,17 @@ inline constexpr NodeIndex no_node = std::numeric_limits<NodeIndex>::max();
 /// How the nodes of one kind hand their gradient on.
 template <class T>
 struct Rule {
+    using PullFunction = void (*)(Pull<T>&);
+    using PullValuesFunction = void (*)(Sweep<T>&, NodeIndex);
+
     const char* name;
     /// The derivative, written with Vars. Serves every kind of sweep.
-    void (*pull)(Pull<T>&);
+    PullFunction pull;
     /// The same for a sweep that wants values only, as a hand-tuned loop; null where `pull` is fast enough.
-    void (*pull_values)(Sweep<T>&, NodeIndex) = nullptr;
+    PullValuesFunction pull_values;
+
+    constexpr Rule(RuleName op, PullFunction by_vars, PullValuesFunction by_values = nullptr)
+        : name(op.text()), pull(by_vars), pull_values(by_values) {}
 };
 
 /// One entry of a tape: a value, and how it was made. As large as a cache line: a step of a recurrence writes and

@@ -29,7 +29,7 @@ void pull_view_values(Sweep<T>& sweep, NodeIndex index) {
 }
 
 template <class T>
-constexpr Rule<T> view_rule(const char* name) {
+constexpr Rule<T> view_rule(RuleName name) {
     return {name, &pull_view<T>, &pull_view_values<T>};
 }
 template <class T>

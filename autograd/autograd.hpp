@@ -2,7 +2,9 @@
 
 // All of xtape::autograd.
 
+#include "autograd/cumsum.hpp"
 #include "autograd/error.hpp"
+#include "autograd/gradcheck.hpp"
 #include "autograd/indexing.hpp"
 #include "autograd/joining.hpp"
 #include "autograd/matmul.hpp"

@@ -249,19 +249,14 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
 /// For derivatives of derivatives: the statement is replayed op by op, and each op's rule is read with Vars.
 template <class T>
 void pull(Pull<T>& node) {
-    const auto& record = node.template payload<StatementRecord<T>>();
-    Statement<T> statement;
-    statement.kernel = record.kernel;
-    for (std::size_t k = 0; k < record.kernel->leaves; ++k) statement.leaves[k] = node.input(k);
-    for (std::size_t k = 0; k < record.kernel->constants; ++k) statement.constants[k] = record.constants[k];
-
     using Argument = typename Step<T>::Argument;
+    const Statement<T> statement = *statement_at(node.tape(), node.index());
     const std::vector<Var<T>> results = replay(statement);
     std::vector<Var<T>> gradients(results.size());
     gradients.back() = node.gradient();
     for (std::size_t s = results.size(); s-- > 0;) {
         if (!gradients[s]) continue;
-        const Step<T>& step = record.kernel->steps[s];
+        const Step<T>& step = statement.kernel->steps[s];
         const PointwiseOp<T>& op = step.op();
         std::array<Var<T>, 3> args;
         std::array<Var<T>, 3> contributions;
@@ -291,6 +286,18 @@ template <class T>
 constexpr Rule<T> statement_rule{"statement", &pull<T>, &pull_values<T>};
 
 }  // namespace
+
+template <class T>
+std::optional<Statement<T>> statement_at(Tape<T>& tape, NodeIndex index) {
+    const Node<T>& node = tape.at(index);
+    if (node.rule != &statement_rule<T>) return std::nullopt;
+    const auto& record = *static_cast<const StatementRecord<T>*>(node.payload);
+    Statement<T> statement;
+    statement.kernel = record.kernel;
+    for (std::size_t k = 0; k < record.kernel->leaves; ++k) statement.leaves[k] = tape[node.inputs[k]];
+    std::copy_n(record.constants, record.kernel->constants, statement.constants.begin());
+    return statement;
+}
 
 template <class T>
 Var<T> record_statement(const Statement<T>& statement) {
@@ -355,6 +362,7 @@ std::vector<Var<T>> replay(const Statement<T>& statement) {
 #define XTAPE_INSTANTIATE(T)                                                                   \
     template Var<T> record_statement(const Statement<T>&);                                     \
     template void accumulate_statement(const Statement<T>&, const Shape&, const Strides&, T*); \
+    template std::optional<Statement<T>> statement_at(Tape<T>&, NodeIndex);                    \
     template std::vector<Var<T>> replay(const Statement<T>&);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "autograd/expression.hpp"
@@ -47,6 +48,8 @@ struct Step {
     };
     const PointwiseOp<T>& (*op)();
     std::array<Argument, 3> args;
+
+    std::size_t arity() const { return static_cast<std::size_t>(op().arity); }
 };
 
 /// An expression's type, as data.
@@ -80,6 +83,10 @@ Var<T> record_statement(const Statement<T>& statement);
 template <class T>
 void accumulate_statement(const Statement<T>& statement, const Shape& shape, const Strides& strides,
                           T* target);
+
+/// The statement that a node was made by; nothing for other nodes.
+template <class T>
+std::optional<Statement<T>> statement_at(Tape<T>& tape, NodeIndex index);
 
 /// The statement's ops one by one, each recorded as a statement of its own; the last one is the result.
 template <class T>

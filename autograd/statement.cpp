@@ -121,13 +121,16 @@ void evaluate(const Tape<T>& tape, const Kernel<T>& kernel, const T* constants,
     const std::size_t step = leaf_rows.any_copied() ? piece : length;
     const T* const end = out + count;
     constexpr std::size_t widest = buffer_alignment / sizeof(T);
+    const auto whole_vectors = [](std::size_t n) {
+        return static_cast<std::ptrdiff_t>((n + widest - 1) / widest * widest);
+    };
     do {
         for (std::size_t begin = 0; begin < length; begin += step) {
             const std::size_t n = std::min(step, length - begin);
             const T* const* at = leaf_rows.at(begin, n);
-            // A kernel writes whole vectors. What it writes past the end of a row is overwritten by the next row; the
-            // last row's rest takes a detour.
-            const std::size_t rest = out + n == end ? n % widest : 0;
+            // A kernel writes whole vectors. What it writes past the end of a row is overwritten by the next rows;
+            // where it would pass the end of the last one, the row's rest takes a detour.
+            const std::size_t rest = end - out < whole_vectors(n) ? n % widest : 0;
             kernel.forward(n - rest, at, constants, out);
             if (rest > 0) {
                 std::array<const T*, max_leaves> tail;

@@ -5,9 +5,10 @@ namespace xtape {
 template <class T>
 std::size_t multiplications(Tape<T>& tape, NodeIndex index) {
     const Node<T>& node = tape.at(index);
-    if (node.chunk != no_node) {
+    if (node.is_product) {
+        const auto& record = *static_cast<const ProductRecord*>(node.payload);
         const Products<T>& products = tape.products();
-        const ProductSite<T>& site = products.sites[products.chunks[node.chunk].site];
+        const ProductSite<T>& site = products.sites[products.chunks[record.place.chunk].site];
         std::size_t inner = 0;
         for (std::size_t j = 0; j < site.product_count; ++j) inner += site.matrices[j].rows;
         return site.rows * site.cols * inner;

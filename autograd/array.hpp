@@ -33,10 +33,10 @@ public:
     Array(const Array& other) { *this = other; }
     Array(Array&& other) noexcept { swap(other); }
     Array& operator=(const Array& other) {
-        if (this != &other) {
-            resize(other.shape_);
-            if (size() > 0) std::memcpy(data(), other.data(), size() * sizeof(T));
-        }
+        if (this == &other) return *this;
+        if (other.data() == nullptr) return *this = Array();
+        resize(other.shape_);
+        if (size() > 0) std::memcpy(data(), other.data(), size() * sizeof(T));
         return *this;
     }
     Array& operator=(Array&& other) noexcept {

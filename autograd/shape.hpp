@@ -9,7 +9,6 @@
 #include <optional>
 #include <ranges>
 #include <string>
-#include <vector>
 
 namespace xtape {
 
@@ -86,7 +85,7 @@ using Shape = PerAxis<std::size_t, std::uint32_t>;
 using Strides = PerAxis<std::ptrdiff_t>;
 
 /// Axes as users give them: negative ones count from the end, an empty list means all.
-using Axes = std::vector<std::ptrdiff_t>;
+using Axes = PerAxis<std::ptrdiff_t>;
 
 /// The number of elements: the product of the extents, 1 for a scalar.
 inline std::size_t element_count(const Shape& shape) {

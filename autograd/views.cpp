@@ -21,8 +21,7 @@ void pull_view_values(Sweep<T>& sweep, NodeIndex index) {
     const Node<T>& node = sweep.node(index);
     const NodeIndex base = node.inputs[0];
     const auto to = sweep.target(base);
-    const auto seen =
-        seen_through(*static_cast<const View*>(node.payload),
+    const auto seen = seen_through(*static_cast<const View*>(node.payload),
                                    {sweep.node(base).shape, to.strides, 0}, node.shape);
     add_strided(node.shape, sweep.gradient(index), dense_strides(node.shape), to.data + seen->offset,
                 seen->strides);
@@ -82,7 +81,8 @@ Var<T> transposed(const Var<T>& x, const View& view) {
 template <class T>
 Var<T> reshaped(const Var<T>& x, const Shape& shape) {
     const View view{.kind = View::Kind::reshape};
-    if (const auto seen = seen_through(view, layout_of(x.tape().node(x)), shape)) return record_view_of(x, view, *seen);
+    if (const auto seen = seen_through(view, layout_of(x.tape().node(x)), shape))
+        return record_view_of(x, view, *seen);
     return view_of(contiguous(x), view, shape);
 }
 
@@ -120,9 +120,11 @@ std::optional<Layout> seen_through(const View& view, const Layout& base, const S
 }
 
 template <class T>
-Var<T> slice(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t start, std::ptrdiff_t stop, std::ptrdiff_t step) {
+Var<T> slice(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t start, std::ptrdiff_t stop,
+             std::ptrdiff_t step) {
     if (step < 1) {
-        throw IndexError("[slice] step " + std::to_string(step) + ": a view steps forward; flip turns an axis round");
+        throw IndexError("[slice] step " + std::to_string(step) +
+                         ": a view steps forward; flip turns an axis round");
     }
     Shape shape = x.shape();
     const std::size_t along = resolve_axis("slice", axis, shape.size());
@@ -131,7 +133,8 @@ Var<T> slice(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t start, std::pt
     const std::ptrdiff_t last = std::max(first, clipped_position(stop, extent));
     const std::ptrdiff_t length = last - first;
     shape.set(along, static_cast<std::size_t>(length / step + (length % step > 0)));
-    const std::ptrdiff_t longest_step = std::max<std::ptrdiff_t>(extent, 1);  // beyond it they are all the same
+    const std::ptrdiff_t longest_step =
+        std::max<std::ptrdiff_t>(extent, 1);  // beyond it they are all the same
     return view_of(x,
                    View{.kind = View::Kind::slice,
                         .axis = static_cast<std::uint8_t>(along),
@@ -195,7 +198,7 @@ std::vector<Var<T>> split(const Var<T>& x, std::size_t parts, std::ptrdiff_t axi
 }
 
 template <class T>
-Var<T> reshape(const Var<T>& x, const std::vector<std::ptrdiff_t>& shape) {
+Var<T> reshape(const Var<T>& x, const PerAxis<std::ptrdiff_t>& shape) {
     const std::size_t count = x.size();
     Shape result;
     std::size_t known = 1;
@@ -313,9 +316,9 @@ Var<T> place(const Var<T>& x, const View& view, const Shape& shape) {
 #define XTAPE_INSTANTIATE(T)                                                                              \
     template Var<T> slice(const Var<T>&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t); \
     template Var<T> select(const Var<T>&, std::ptrdiff_t, std::ptrdiff_t);                                \
-    template void split_into(std::span<Var<T>>, const Var<T>&, std::ptrdiff_t);                                     \
+    template void split_into(std::span<Var<T>>, const Var<T>&, std::ptrdiff_t);                           \
     template std::vector<Var<T>> split(const Var<T>&, std::size_t, std::ptrdiff_t);                       \
-    template Var<T> reshape(const Var<T>&, const std::vector<std::ptrdiff_t>&);                           \
+    template Var<T> reshape(const Var<T>&, const PerAxis<std::ptrdiff_t>&);                               \
     template Var<T> reshape_to(const Var<T>&, const Shape&);                                              \
     template Var<T> transpose(const Var<T>&);                                                             \
     template Var<T> transpose(const Var<T>&, const Axes&);                                                \

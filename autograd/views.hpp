@@ -34,7 +34,7 @@ std::vector<Var<T>> split(const Var<T>& x, std::size_t parts, std::ptrdiff_t axi
 /// The same elements, row-major, in another shape; in the first form one extent may be -1 and is worked out. Copies only if strides
 /// can't express it. Throws ShapeError if the number of elements differs.
 template <class T>
-Var<T> reshape(const Var<T>& x, const std::vector<std::ptrdiff_t>& shape);
+Var<T> reshape(const Var<T>& x, const PerAxis<std::ptrdiff_t>& shape);
 template <class T>
 Var<T> reshape_to(const Var<T>& x, const Shape& shape);
 
@@ -82,7 +82,7 @@ requires(!is_var<X>) auto split(const X& x, std::ptrdiff_t axis = -1) {
     return split<parts>(as_var(x), axis);
 }
 template <Tensor X>
-auto reshape(const X& x, const std::vector<std::ptrdiff_t>& shape) {
+auto reshape(const X& x, const PerAxis<std::ptrdiff_t>& shape) {
     return reshape(as_var(x), shape);
 }
 template <Tensor X>
@@ -113,9 +113,9 @@ Var<T> contiguous(const Var<T>& x);
 /// How a view looks at its base, kept so that a gradient can be looked at the same way.
 struct View {
     enum class Kind : std::uint8_t { slice, select, reshape, transpose, broadcast } kind;
-    std::uint8_t axis = 0;                         // slice, select
-    std::uint32_t start = 0;                       // slice, select
-    std::uint32_t step = 1;                        // slice
+    std::uint8_t axis = 0;                          // slice, select
+    std::uint32_t start = 0;                        // slice, select
+    std::uint32_t step = 1;                         // slice
     std::array<std::uint8_t, max_rank> order = {};  // transpose
 };
 

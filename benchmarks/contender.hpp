@@ -50,7 +50,7 @@ public:
     /// Forward and backward, from plain row-major weights to all gradients. This is what is timed.
     virtual void run() = 0;
     /// What the last run computed, in the layout of Problem. Not timed.
-    virtual Results<T> results() const = 0;
+    virtual Results<T> results() = 0;
 };
 
 template <class T>

@@ -33,7 +33,7 @@ protected:
 
 public:
     std::string name() const override { return "hand-written"; }
-    Results<T> results() const override { return out_; }
+    Results<T> results() override { return out_; }
 
 protected:
     std::size_t steps() const { return p_.size.steps; }

@@ -36,7 +36,7 @@ public:
     }
 
     std::string name() const override { return "hand-written"; }
-    Results<T> results() const override { return out_; }
+    Results<T> results() override { return out_; }
 
     void run() override {
         forward();

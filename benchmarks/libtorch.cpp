@@ -98,7 +98,7 @@ public:
 
     std::string name() const override { return "libtorch module"; }
 
-    Results<T> results() const override {
+    Results<T> results() override {
         auto gradient = [this](std::size_t i) { return swapped(this->leaves_[i].grad()); };
         Results<T> result{buffer<T>(this->h_),    buffer<T>(this->x_.grad()), buffer<T>(gradient(0)),
                           buffer<T>(gradient(1)), buffer<T>(gradient(2)),     {}};
@@ -139,7 +139,7 @@ public:
 
     std::string name() const override { return "libtorch cell of ops"; }
 
-    Results<T> results() const override {
+    Results<T> results() override {
         auto gradient = [this](std::size_t i) { return buffer<T>(this->leaves_[i].grad()); };
         Results<T> result{buffer<T>(this->h_), gradient(3), gradient(0), gradient(1), gradient(2), {}};
         if (this->leaves_.size() > 4) result.dbias_n = gradient(4);

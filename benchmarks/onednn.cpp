@@ -177,7 +177,7 @@ public:
         stream_.wait();
     }
 
-    Results<float> results() const override {
+    Results<float> results() override {
         Results<float> result;
         result.h.assign(floats(y_), floats(y_) + p_.dh.size());
         result.dx.assign(floats(dx_), floats(dx_) + p_.x.size());

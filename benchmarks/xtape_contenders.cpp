@@ -1,16 +1,11 @@
 #include <algorithm>
-#include <array>
 #include <cstddef>
+#include <type_traits>
 #include <vector>
 
-#include "autograd/matmul.hpp"
-#include "autograd/pointwise.hpp"
-#include "autograd/reductions.hpp"
-#include "autograd/statement.hpp"
-#include "autograd/sweep.hpp"
-#include "autograd/tape.hpp"
-#include "autograd/views.hpp"
+#include "autograd/autograd.hpp"
 #include "benchmarks/contender.hpp"
+#include "nn/nn.hpp"
 
 namespace bench {
 namespace {
@@ -20,96 +15,181 @@ using xtape::Shape;
 using xtape::Tape;
 using xtape::Var;
 
-/// A cell that a user writes: one step in plain statements.
 template <class T>
-struct Weights {
-    Var<T> w_x, w_h, bias, bias_n;
-};
-
-template <class T>
-struct State {
-    Var<T> h, c;
-};
-
-template <class T>
-State<T> rnn_step(const Weights<T>& w, const Var<T>& x, const State<T>& before) {
-    Var<T> z = matmul(x, transpose(w.w_x)) + matmul(before.h, transpose(w.w_h)) + w.bias;
-    Var<T> h = tanh(z);
-    return {h, {}};
+Parameter<T> parameter(const Shape& shape, const Buffer<T>& values) {
+    Parameter<T> result(shape);
+    std::copy(values.begin(), values.end(), result.data());
+    return result;
 }
 
 template <class T>
-State<T> lstm_step(const Weights<T>& w, const Var<T>& x, const State<T>& before) {
-    Var<T> z = matmul(x, transpose(w.w_x)) + matmul(before.h, transpose(w.w_h)) + w.bias;
-    auto [i, f, o, g] = xtape::split<4>(z);
-    Var<T> c = sigmoid(f) * before.c + sigmoid(i) * tanh(g);
-    Var<T> h = sigmoid(o) * tanh(c);
-    return {h, c};
+Buffer<T> gradient(Parameter<T>& p) {
+    return Buffer<T>(p.grad_data(), p.grad_data() + p.size());
 }
 
+/// A training step's worth of tape: everything is recorded anew in each run, into memory that the tape kept.
 template <class T>
-class UserWritten : public Contender<T> {
+class OnTape : public Contender<T> {
 public:
-    explicit UserWritten(const Problem<T>& problem) : p_(problem) {
-        const auto s = problem.size;
-        const std::size_t rows = gate_count(problem.cell) * s.hidden;
-        x_ = parameter({s.steps, s.batch, s.inputs}, problem.x);
-        w_x_ = parameter({rows, s.inputs}, problem.w_x);
-        w_h_ = parameter({rows, s.hidden}, problem.w_h);
-        bias_ = parameter({rows}, problem.bias);
-        dh_ = parameter({s.steps, s.batch, s.hidden}, problem.dh);
-        zero_ = Parameter<T>(Shape{s.batch, s.hidden});
-    }
-
-    std::string name() const override { return "xtape, user's cell"; }
-
     void run() override {
-        for (Parameter<T>* p : {&x_, &w_x_, &w_h_, &bias_}) p->zero_grad();
+        x_.zero_grad();
+        zero_grad();
         tape_.clear();
-        outputs_.clear();
-        Weights<T> w{tape_.watch(w_x_), tape_.watch(w_h_), tape_.watch(bias_), {}};
-        Var<T> x = tape_.watch(x_), dh = xtape::stop_gradient(tape_.watch(dh_));
-        Var<T> zero = xtape::stop_gradient(tape_.watch(zero_));
-        State<T> state{zero, zero};
-        Var<T> loss;
-        for (std::size_t t = 0; t < p_.size.steps; ++t) {
-            const auto step = static_cast<std::ptrdiff_t>(t);
-            state = p_.cell == Cell::rnn ? rnn_step(w, x[step], state) : lstm_step(w, x[step], state);
-            outputs_.push_back(state.h);
-            Var<T> part = sum(state.h * dh[step]);
-            loss = t == 0 ? part : Var<T>(loss + part);
-        }
-        backward(loss);
+        outputs_ = forward(tape_.watch(x_));
+        backward(outputs_, tape_.constant(dh_.value()));
     }
 
-    Results<T> results() const override {
-        Results<T> result{{}, gradient(x_), gradient(w_x_), gradient(w_h_), gradient(bias_), {}};
-        for (const Var<T>& h : outputs_)
-            for (T value : h.value()) result.h.push_back(value);
+protected:
+    explicit OnTape(const Problem<T>& problem)
+        : p_(problem),
+          x_(parameter({problem.size.steps, problem.size.batch, problem.size.inputs}, problem.x)),
+          dh_(parameter({problem.size.steps, problem.size.batch, problem.size.hidden}, problem.dh)) {}
+
+    virtual void zero_grad() = 0;
+    /// From x (T, B, D) to all outputs (T, B, H).
+    virtual Var<T> forward(const Var<T>& x) = 0;
+
+    Buffer<T> outputs() const {
+        const auto h = outputs_.value();
+        return Buffer<T>(h.begin(), h.end());
+    }
+
+    const Problem<T>& p_;
+    Parameter<T> x_, dh_;
+    Tape<T> tape_;
+    Var<T> outputs_;
+};
+
+/// The library's cells, unrolled.
+template <class T, class Cell>
+class BuiltIn : public OnTape<T> {
+public:
+    BuiltIn(const Problem<T>& problem, Cell cell) : OnTape<T>(problem), cell_(std::move(cell)) {
+        const Size s = problem.size;
+        if constexpr (requires { cell_.w_xh; }) {
+            fill(cell_.w_xh, problem.w_x);
+            fill(cell_.w_hh, problem.w_h);
+            fill(cell_.b_h, problem.bias);
+        } else if constexpr (requires { cell_.weight_x; }) {
+            fill(cell_.weight_x, problem.w_x);
+            fill(cell_.weight_h, problem.w_h);
+            fill(cell_.bias, problem.bias);
+            fill(cell_.bias_n, problem.bias_n);
+        } else {
+            // One weight (4H, D + H).
+            const std::size_t rows = 4 * s.hidden, cols = s.inputs + s.hidden;
+            for (std::size_t i = 0; i < rows; ++i) {
+                std::copy_n(problem.w_x.data() + i * s.inputs, s.inputs, cell_.weight.data() + i * cols);
+                std::copy_n(problem.w_h.data() + i * s.hidden, s.hidden,
+                            cell_.weight.data() + i * cols + s.inputs);
+            }
+            fill(cell_.bias, problem.bias);
+        }
+    }
+
+    std::string name() const override { return "xtape nn"; }
+
+    Results<T> results() override {
+        Results<T> result{this->outputs(), gradient(this->x_), {}, {}, {}, {}};
+        if constexpr (requires { cell_.w_xh; }) {
+            result.dw_x = gradient(cell_.w_xh);
+            result.dw_h = gradient(cell_.w_hh);
+            result.dbias = gradient(cell_.b_h);
+        } else if constexpr (requires { cell_.weight_x; }) {
+            result.dw_x = gradient(cell_.weight_x);
+            result.dw_h = gradient(cell_.weight_h);
+            result.dbias = gradient(cell_.bias);
+            if (this->p_.cell == bench::Cell::gru_reset_after) result.dbias_n = gradient(cell_.bias_n);
+        } else {
+            const Size s = this->p_.size;
+            const Buffer<T> both = gradient(cell_.weight);
+            for (auto row = both.begin(); row != both.end();) {
+                const auto middle = row + static_cast<std::ptrdiff_t>(s.inputs);
+                const auto end = middle + static_cast<std::ptrdiff_t>(s.hidden);
+                result.dw_x.insert(result.dw_x.end(), row, middle);
+                result.dw_h.insert(result.dw_h.end(), middle, end);
+                row = end;
+            }
+            result.dbias = gradient(cell_.bias);
+        }
         return result;
     }
 
 private:
-    static Parameter<T> parameter(const Shape& shape, const Buffer<T>& values) {
-        Parameter<T> result(shape);
-        std::copy(values.begin(), values.end(), result.data());
-        return result;
+    static void fill(Parameter<T>& p, const Buffer<T>& values) {
+        std::copy(values.begin(), values.end(), p.data());
     }
-    static Buffer<T> gradient(Parameter<T> p) { return Buffer<T>(p.grad_data(), p.grad_data() + p.size()); }
+    void zero_grad() override {
+        cell_.visit([](const char*, Parameter<T>& p) { p.zero_grad(); });
+    }
+    Var<T> forward(const Var<T>& x) override { return xtape::nn::unroll(cell_, x).outputs; }
 
-    const Problem<T>& p_;
-    Parameter<T> x_, w_x_, w_h_, bias_, dh_, zero_;
-    Tape<T> tape_;
-    std::vector<Var<T>> outputs_;
+    Cell cell_;
+};
+
+/// An LSTM as a user writes it, without nn: two weights, a loop over time, and the equations.
+template <class T>
+class UserLstm : public OnTape<T> {
+public:
+    explicit UserLstm(const Problem<T>& problem)
+        : OnTape<T>(problem),
+          w_x_(parameter({4 * problem.size.hidden, problem.size.inputs}, problem.w_x)),
+          w_h_(parameter({4 * problem.size.hidden, problem.size.hidden}, problem.w_h)),
+          bias_(parameter({4 * problem.size.hidden}, problem.bias)) {}
+
+    std::string name() const override { return "xtape, user's LSTM"; }
+
+    Results<T> results() override {
+        return {this->outputs(), gradient(this->x_), gradient(w_x_), gradient(w_h_), gradient(bias_), {}};
+    }
+
+private:
+    void zero_grad() override {
+        for (Parameter<T>* p : {&w_x_, &w_h_, &bias_}) p->zero_grad();
+    }
+
+    Var<T> forward(const Var<T>& x) override {
+        Tape<T>& tape = this->tape_;
+        Var<T> w_x = transpose(tape.watch(w_x_)), w_h = transpose(tape.watch(w_h_)), b = tape.watch(bias_);
+        Var<T> h = xtape::nn::zeros(tape, Shape{this->p_.size.batch, this->p_.size.hidden}), c = h;
+        hs_.clear();
+        for (std::size_t t = 0; t < this->p_.size.steps; ++t) {
+            auto [i, f, o, g] =
+                xtape::split<4>(matmul(x[static_cast<std::ptrdiff_t>(t)], w_x) + matmul(h, w_h) + b);
+            c = sigmoid(f) * c + sigmoid(i) * tanh(g);
+            h = sigmoid(o) * tanh(c);
+            hs_.push_back(h);
+        }
+        return xtape::stack(hs_);
+    }
+
+    Parameter<T> w_x_, w_h_, bias_;
+    std::vector<Var<T>> hs_;
 };
 
 }  // namespace
 
 template <class T>
 Contenders<T> xtape_contenders(const Problem<T>& problem) {
+    const std::size_t inputs = problem.size.inputs, hidden = problem.size.hidden;
+    xtape::nn::Engine engine(1);
     Contenders<T> result;
-    if (problem.cell == Cell::rnn || problem.cell == Cell::lstm)
-        result.push_back(std::make_unique<UserWritten<T>>(problem));
+    auto add = [&](auto cell) {
+        result.push_back(std::make_unique<BuiltIn<T, decltype(cell)>>(problem, std::move(cell)));
+    };
+    switch (problem.cell) {
+        case Cell::rnn: add(xtape::nn::RNNCell<T>(inputs, hidden, engine)); break;
+        case Cell::lstm:
+            add(xtape::nn::LSTMCell<T>(inputs, hidden, engine));
+            result.push_back(std::make_unique<UserLstm<T>>(problem));
+            break;
+        case Cell::gru:
+            add(xtape::nn::GRUCell<T>(inputs, hidden, engine, xtape::nn::Reset::before_product));
+            break;
+        case Cell::gru_reset_after:
+            add(xtape::nn::GRUCell<T>(inputs, hidden, engine, xtape::nn::Reset::after_product));
+            break;
+    }
     return result;
 }
 

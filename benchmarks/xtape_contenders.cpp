@@ -36,7 +36,7 @@ public:
         zero_grad();
         tape_.clear();
         outputs_ = forward(tape_.watch(x_));
-        backward(outputs_, tape_.constant(dh_.value()));
+        backward(outputs_, stop_gradient(tape_.watch(dh_)));
     }
 
 protected:

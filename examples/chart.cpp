@@ -236,8 +236,10 @@ std::string gnuplot_script(const Chart& chart, bool png) {
     const int width = 2 * margin + panels * panel_width;
     const auto caption =
         wrapped(chart.caption, static_cast<std::size_t>((width - 2 * margin) / caption_char));
-    const int plots_bottom =
-        title_height + panel_title + panel_height + axis_bottom;  // from the top, as all of these
+    const bool titles = std::any_of(chart.panels.begin(), chart.panels.end(),
+                                    [](const Panel& panel) { return !panel.title.empty(); });
+    const int plots_top = title_height + (titles ? panel_title : 0);
+    const int plots_bottom = plots_top + panel_height + axis_bottom;  // from the top, as all of these
     const int height = plots_bottom + caption_line * static_cast<int>(caption.size()) + margin;
     const auto across = [&](double pixels) { return pixels / width; };
     const auto up = [&](double from_top) { return 1 - from_top / height; };
@@ -262,8 +264,8 @@ std::string gnuplot_script(const Chart& chart, bool png) {
     for (int k = 0; k < panels; ++k) {
         const int left = margin + k * panel_width;
         out << "set lmargin at screen " << across(left + axis_left) << "\nset rmargin at screen "
-            << across(left + panel_width - 20) << "\nset tmargin at screen " << up(title_height + panel_title)
-            << "\nset bmargin at screen " << up(title_height + panel_title + panel_height) << "\n";
+            << across(left + panel_width - 20) << "\nset tmargin at screen " << up(plots_top)
+            << "\nset bmargin at screen " << up(plots_top + panel_height) << "\n";
         write_panel(out, chart.panels[static_cast<std::size_t>(k)]);
         out << "unset label\n";
     }

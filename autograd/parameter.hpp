@@ -27,11 +27,15 @@ public:
     Parameter(const Parameter& other)
         : name_(other.name_), storage_(std::make_shared<Storage>(*other.storage_)) {}
     Parameter(Parameter&&) noexcept = default;
-    Parameter& operator=(const Parameter& other) {
-        if (this != &other) *this = Parameter(other);
+    /// Takes over name, value and gradient. Of the same shape it remains the tensor that optimizers refer to.
+    Parameter& operator=(Parameter other) {
+        if (storage_ && other.storage_ && shape() == other.shape())
+            *storage_ = *other.storage_;
+        else
+            storage_.swap(other.storage_);
+        name_.swap(other.name_);
         return *this;
     }
-    Parameter& operator=(Parameter&&) noexcept = default;
     ~Parameter() = default;
 
     const std::string& name() const { return name_; }

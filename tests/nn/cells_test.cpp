@@ -1,0 +1,102 @@
+// Every cell by finite differences, first and second order, and what happens to wrong shapes.
+
+#include "nn/nn.hpp"
+#include "tests/catch.hpp"
+#include "tests/nn/numbers.hpp"
+
+using namespace numbers;
+using xtape::Array;
+using xtape::GradcheckOptions;
+using xtape::Parameter;
+using xtape::Tape;
+using xtape::Var;
+namespace nn = xtape::nn;
+
+namespace {
+
+constexpr std::size_t T = 3, B = 2, D = 4, H = 3;
+
+/// Everything that a state holds, in one number of each element.
+template <class State>
+Var<double> mixed(const State& state) {
+    Var<double> result;
+    for (const Var<double>& var : nn::vars_of(state))
+        result = result ? Var<double>(square(result) + 2 * var) : var;
+    return result;
+}
+
+template <class Cell>
+void check(Cell cell) {
+    nn::Engine engine(21);
+    nn::for_each_parameter(cell, [&](auto& p) { nn::normal(p, 0.5, engine); });
+    GradcheckOptions options;
+    options.parameters = nn::parameters(cell);
+    std::vector<Array<double>> inputs{random(engine, std::array{T, B, D}), random(engine, std::array{B, H})};
+    using State = typename Cell::State;
+    const auto run = [&](std::span<const Var<double>> x) {
+        State state;
+        if constexpr (xtape::is_var<State>)
+            state = x[1];
+        else
+            state = {x[1], x[1] * x[1]};
+        const auto [outputs, last] = nn::unroll(cell, x[0], state);
+        return Var<double>(outputs * mixed(last));
+    };
+    gradcheck(run, inputs, options);
+    gradgradcheck(run, inputs, options);
+}
+
+}  // namespace
+
+TEST_CASE("cells: all derivatives of an unrolled RNN are those of finite differences") {
+    nn::Engine engine(1);
+    check(nn::RNNCell<double>(D, H, engine));
+    check(nn::RNNCell<double>(D, H, engine, nn::Activation::relu));
+}
+
+TEST_CASE("cells: all derivatives of an unrolled LSTM are those of finite differences") {
+    nn::Engine engine(1);
+    check(nn::LSTMCell<double>(D, H, engine));
+}
+
+TEST_CASE("cells: all derivatives of both unrolled GRUs are those of finite differences") {
+    nn::Engine engine(1);
+    check(nn::GRUCell<double>(D, H, engine, nn::Reset::after_product));
+    check(nn::GRUCell<double>(D, H, engine, nn::Reset::before_product));
+}
+
+TEST_CASE("cells: an input or a state of another shape is refused, with the cell's name and the shapes") {
+    nn::Engine engine(1);
+    Tape<double> tape;
+    const nn::RNNCell<double> rnn(D, H, engine);
+    const nn::LSTMCell<double> lstm(D, H, engine);
+    const nn::GRUCell<double> gru(D, H, engine);
+    const auto x = nn::zeros(tape, {B, D}), h = nn::zeros(tape, {B, H}), wide = nn::zeros(tape, {B, H + 1}),
+               longer = nn::zeros(tape, {B + 1, H}), flat = nn::zeros(tape, {D});
+    using Catch::Contains;
+    CHECK_THROWS_WITH(rnn(h, h), Contains("[RNNCell]") && Contains("(2, 3)") && Contains("(B, 4)"));
+    CHECK_THROWS_WITH(rnn(x, wide), Contains("[RNNCell]") && Contains("(2, 4)") && Contains("(B, 3)"));
+    CHECK_THROWS_AS(rnn(x, longer), xtape::ShapeError);
+    CHECK_THROWS_AS(rnn(flat, h), xtape::ShapeError);
+    CHECK_THROWS_WITH(lstm(h, {h, h}), Contains("[LSTMCell]"));
+    CHECK_THROWS_AS(lstm(x, {h, wide}), xtape::ShapeError);
+    CHECK_THROWS_AS(lstm(x, {longer, h}), xtape::ShapeError);
+    CHECK_THROWS_WITH(gru(x, wide), Contains("[GRUCell]"));
+}
+
+TEST_CASE("linear: a layer is x Wᵀ + b over the last axis") {
+    nn::Engine engine(1);
+    nn::Linear<double> linear(D, H, engine);
+    linear.bias.value() = random(engine, std::array{H});
+    Tape<double> tape;
+    const Sequence x = random(engine, std::array{T, B, D});
+    const Var<double> y = linear(tape.constant(x));
+    CHECK(y.shape() == xtape::Shape{T, B, H});
+    for (std::size_t t = 0; t < T; ++t) {
+        const Matrix expected = product(step(x, t), transposed(matrix(linear.weight))) + vector(linear.bias);
+        CHECK(distance(step(Sequence(y.value()), t), expected) < tolerance);
+    }
+    CHECK(linear(tape.constant(Vector(xt::ones<double>(std::array{D})))).shape() == xtape::Shape{H});
+    CHECK_THROWS_WITH(linear(nn::zeros(tape, {B, H})),
+                      Catch::Contains("[Linear]") && Catch::Contains("(2, 3)"));
+}

@@ -64,11 +64,11 @@ struct Leaf : ExpressionBase<Leaf<T>> {
         N value;
     };
     template <int L, int C, class N, class Source>
-    static void evaluate(const Source& source, Memo<N>& memo) {
+    [[gnu::always_inline]] static void evaluate(const Source& source, Memo<N>& memo) {
         memo.value = source.template leaf<L>();
     }
     template <int L, class N, class Sink>
-    static void pull(const Memo<N>&, const N& gradient, Sink& sink) {
+    [[gnu::always_inline]] static void pull(const Memo<N>&, const N& gradient, Sink& sink) {
         sink.template add<L>(gradient);
     }
     /// Which leaves a gradient reaches, a bit each.
@@ -97,11 +97,11 @@ struct Constant : ExpressionBase<Constant<T>> {
         N value;
     };
     template <int L, int C, class N, class Source>
-    static void evaluate(const Source& source, Memo<N>& memo) {
+    [[gnu::always_inline]] static void evaluate(const Source& source, Memo<N>& memo) {
         memo.value = source.template constant<C>();
     }
     template <int L, class N, class Sink>
-    static void pull(const Memo<N>&, const N&, Sink&) {}
+    [[gnu::always_inline]] static void pull(const Memo<N>&, const N&, Sink&) {}
     template <int L, class N>
     static constexpr std::uint32_t reached() {
         return 0;
@@ -133,7 +133,7 @@ struct Apply : ExpressionBase<Apply<Op, Args...>> {
     };
 
     template <int L, int C, class N, class Source>
-    static void evaluate(const Source& source, Memo<N>& memo) {
+    [[gnu::always_inline]] static void evaluate(const Source& source, Memo<N>& memo) {
         [&]<std::size_t... K>(std::index_sequence<K...>) {
             (Argument<K>::template evaluate<L + leaves_before<K>, C + constants_before<K>>(
                  source, std::get<K>(memo.args)),
@@ -144,7 +144,7 @@ struct Apply : ExpressionBase<Apply<Op, Args...>> {
     }
 
     template <int L, class N, class Sink>
-    static void pull(const Memo<N>& memo, const N& gradient, Sink& sink) {
+    [[gnu::always_inline]] static void pull(const Memo<N>& memo, const N& gradient, Sink& sink) {
         [&]<std::size_t... K>(std::index_sequence<K...>) {
             const auto partials = Op::partials(std::get<K>(memo.args).value..., memo.value);
             (pull_argument<K, L + leaves_before<K>>(std::get<K>(memo.args), gradient, std::get<K>(partials),
@@ -196,7 +196,8 @@ private:
             return Argument<K>::template reached<L, N>();
     }
     template <std::size_t K, int L, class M, class N, class Partial, class Sink>
-    static void pull_argument(const M& memo, const N& gradient, const Partial& partial, Sink& sink) {
+    [[gnu::always_inline]] static void pull_argument(const M& memo, const N& gradient, const Partial& partial,
+                                                     Sink& sink) {
         if constexpr (!std::is_same_v<Partial, Zero> && Argument<K>::leaves > 0) {
             Argument<K>::template pull<L>(memo, N(chain(gradient, partial)), sink);
         }

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "autograd/strided.hpp"
-#include "autograd/sweep.hpp"
+#include "autograd/value_sweep.hpp"
 #include "autograd/views.hpp"
 
 namespace xtape {
@@ -39,8 +39,22 @@ void pull_stack(Pull<T>& node) {
         if (node.wants(k)) node.add(k, select(node.gradient(), axis, static_cast<std::ptrdiff_t>(k)));
     }
 }
+/// The same without a view for each of what may be thousands of steps.
 template <class T>
-constexpr Rule<T> stack_rule{"stack", &pull_stack<T>};
+void pull_stack_values(Sweep<T>& sweep, NodeIndex index) {
+    const Node<T>& node = sweep.node(index);
+    const auto axis = *static_cast<const std::size_t*>(node.payload);
+    Strides part = dense_strides(node.shape);
+    const std::ptrdiff_t step = part[axis];
+    part.erase(axis);
+    const T* gradient = sweep.gradient(index);
+    for (std::size_t k = 0; k < node.input_count; ++k, gradient += step) {
+        const NodeIndex input = node.inputs[k];
+        if (sweep.wants(input)) sweep.add(input, sweep.node(input).shape, gradient, part);
+    }
+}
+template <class T>
+constexpr Rule<T> stack_rule{"stack", &pull_stack<T>, &pull_stack_values<T>};
 
 /// The rule keeps the widths.
 template <class T>

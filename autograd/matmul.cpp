@@ -140,6 +140,17 @@ Affine<T>::operator Var<T>() const {
     }
     Tape<T>& tape = products[0].a.tape();
     const Shape shape = product_shape(products[0].a, products[0].b);
+    const bool one_shape = [&] {
+        for (std::size_t j = 1; j < product_count; ++j) {
+            if (product_shape(products[j].a, products[j].b) != shape) return false;
+        }
+        for (std::size_t k = 0; k < addend_count; ++k) {
+            if (!broadcasts_to(tape.node(addends[k]).shape, shape)) return false;
+        }
+        return true;
+    }();
+    if (one_shape) return record_affine(tape, *this, shape);
+
     Affine one_node;
     Var<T> rest;
     const auto add_apart = [&](const Var<T>& x) { rest = rest ? Var<T>(rest + x) : x; };

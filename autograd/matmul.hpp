@@ -21,6 +21,8 @@ public:
     /// One node if the parts have one shape (addends may broadcast to it), else a sum of several.
     operator Var<T>() const;  // NOLINT(google-explicit-constructor)
 
+    Tape<T>& tape() const { return (product_count > 0 ? products[0].a : addends[0]).tape(); }
+
     void add(const Affine& other);
     void add_product(const Var<T>& a, const Var<T>& b);
     void add_addend(const Var<T>& x);
@@ -58,25 +60,19 @@ template <class A, class B>
 requires AffinePair<A, B>
 auto operator+(const A& a, const B& b) {
     using T = common_value<A, B>;
-    Affine<T> sum;
-    const auto add = [&](const auto& part) {
-        using Part = std::remove_cvref_t<decltype(part)>;
-        if constexpr (is_affine<Part>)
-            sum.add(part);
-        else if constexpr (std::is_arithmetic_v<Part>)
-            sum.add_addend(sum.products[0].a.tape().constant(part));
+    // A number needs a tape to be put on, so the sum of products comes first.
+    if constexpr (is_affine<A>) {
+        Affine<T> sum = a;
+        if constexpr (is_affine<B>)
+            sum.add(b);
+        else if constexpr (std::is_arithmetic_v<B>)
+            sum.add_addend(a.tape().constant(b));
         else
-            sum.add_addend(Var<T>(part));
-    };
-    // A number needs a tape to be put on, so the tensor goes first.
-    if constexpr (std::is_arithmetic_v<A>) {
-        add(b);
-        add(a);
+            sum.add_addend(Var<T>(b));
+        return sum;
     } else {
-        add(a);
-        add(b);
+        return b + a;
     }
-    return sum;
 }
 
 extern template class Affine<float>;

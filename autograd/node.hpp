@@ -38,24 +38,24 @@ struct Rule {
 /// A node either owns its elements (then they lie dense and row-major) or is a view into those of another.
 template <class T>
 struct alignas(64) Node {
-    const Shape& shape;  // equal shapes on a tape are one object
-    T* value;            // the first element
+    const Shape& shape;   // equal shapes on a tape are one object
+    T* value;             // the first element
     std::uint32_t stamp;  // of the tape's life in which the node was made
     NodeIndex owner;      // the node whose memory holds the elements; for a view, its base's owner
 
-    const Rule<T>* rule = nullptr;       // null for leaves
+    const Rule<T>* rule = nullptr;  // null for leaves
     const NodeIndex* inputs = nullptr;
-    const void* payload = nullptr;       // what the rule needs beside the inputs
-    const Strides* strides = nullptr;    // of a view; null where the elements are dense
-    std::uint16_t input_count = 0;
+    const void* payload = nullptr;     // what the rule needs beside the inputs
+    const Strides* strides = nullptr;  // of a view; null where the elements are dense
+    std::uint32_t input_count = 0;
     bool needs_gradient : 1 = false;
     bool is_view : 1 = false;
     bool is_parameter : 1 = false;
-    bool keeps_gradient : 1 = false;   // a variable, or retained
+    bool keeps_gradient : 1 = false;  // a variable, or retained
     bool has_hooks : 1 = false;
-    bool is_product : 1 = false;       // a sum of matrix products, filed in a chunk: see products.hpp
-    bool is_multiplied : 1 = false;    // some product will want the value for a deferred gradient
-    bool feeds_products : 1 = false;   // some product defers this node's gradient
+    bool is_product : 1 = false;      // a sum of matrix products, filed in a chunk: see products.hpp
+    bool is_multiplied : 1 = false;   // some product will want the value for a deferred gradient
+    bool feeds_products : 1 = false;  // some product defers this node's gradient
 
     std::size_t size() const { return element_count(shape); }
     bool is_dense() const { return strides == nullptr; }

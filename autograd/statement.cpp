@@ -98,7 +98,7 @@ template <class T>
 bool all_whole(const Tape<T>& tape, std::span<const NodeIndex> leaves, const Shape& shape) {
     return std::all_of(leaves.begin(), leaves.end(), [&](NodeIndex index) {
         const Node<T>& leaf = tape.at(index);
-        return leaf.is_dense() && leaf.shape == shape;
+        return leaf.is_dense() && (&leaf.shape == &shape || leaf.shape == shape);
     });
 }
 
@@ -144,18 +144,20 @@ void evaluate(const Tape<T>& tape, const Kernel<T>& kernel, const T* constants,
     } while (rows.next());
 }
 
+/// What the leaves' shapes broadcast to: one of them, or else `broadcast`.
 template <class T>
-Shape result_shape(const Statement<T>& statement) {
+const Shape& result_shape(const Statement<T>& statement, Shape& broadcast) {
     Tape<T>& tape = statement.leaves[0].tape();
-    Shape shape = tape.node(statement.leaves[0]).shape;
+    const Shape* shape = &tape.node(statement.leaves[0]).shape;
     for (std::size_t k = 1; k < statement.kernel->leaves; ++k) {
         const Shape& leaf = tape.node(statement.leaves[k]).shape;
-        if (leaf == shape) continue;
-        const Step<T>& last = statement.kernel->steps.back();
-        shape =
-            broadcast_shapes(statement.kernel->steps.size() == 1 ? last.op().name : "statement", shape, leaf);
+        if (&leaf == shape) continue;
+        const bool alone = statement.kernel->steps.size() == 1;
+        broadcast =
+            broadcast_shapes(alone ? statement.kernel->steps[0].op().name : "statement", *shape, leaf);
+        shape = broadcast == leaf ? &leaf : broadcast == *shape ? shape : &broadcast;
     }
-    return shape;
+    return *shape;
 }
 
 template <class T>
@@ -167,12 +169,18 @@ std::array<NodeIndex, max_leaves> leaf_indices(const Statement<T>& statement) {
 
 // ---- backward ---------------------------------------------------------------------------------------------------
 
-/// Whether one of the leaves is a view of another one, whose first contribution then must not be written over.
+/// Whether no leaf is a view of another one, so that the first contribution to a leaf may be written and not added.
+/// (The same leaf twice is no harm: the first one writes, the second adds.)
 template <class T>
-bool has_view_of(const Sweep<T>& sweep, std::span<const NodeIndex> leaves, NodeIndex owner) {
-    return std::any_of(leaves.begin(), leaves.end(), [&](NodeIndex leaf) {
-        return leaf != owner && sweep.node(leaf).owner == owner;
-    });
+bool are_apart(const Sweep<T>& sweep, std::span<const NodeIndex> leaves) {
+    for (std::size_t k = 1; k < leaves.size(); ++k) {
+        const NodeIndex owner = sweep.node(leaves[k]).owner;
+        for (std::size_t other = 0; other < k; ++other) {
+            if (leaves[k] == leaves[other]) continue;
+            if (leaves[other] == owner || sweep.node(leaves[other]).owner == leaves[k]) return false;
+        }
+    }
+    return true;
 }
 
 template <class T>
@@ -191,12 +199,13 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     std::array<GradientRow<T>, max_leaves> gradients;
     if (all_whole(tape, leaves, node.shape) && sweep.lie_as_values(leaves)) {
         std::array<const T*, max_leaves> rows;
+        const bool may_write = are_apart(sweep, leaves);
         for (std::size_t k = 0; k < leaves.size(); ++k) {
             rows[k] = sweep.node(leaves[k]).value;
             gradients[k] = {};
             if (!wants(k)) continue;
             bool first = false;
-            T* to = sweep.dense_target(leaves[k], !has_view_of(sweep, leaves, leaves[k]), first);
+            T* to = sweep.dense_target(leaves[k], may_write, first);
             gradients[k] = first ? GradientRow<T>{to, zeros<T>, 0} : GradientRow<T>{to, to, 1};
         }
         record.kernel->backward(count, rows.data(), record.constants, dy, gradients.data());
@@ -306,7 +315,8 @@ template <class T>
 Var<T> record_statement(const Statement<T>& statement) {
     Tape<T>& tape = statement.leaves[0].tape();
     const Kernel<T>& kernel = *statement.kernel;
-    const Shape shape = result_shape(statement);
+    Shape broadcast;
+    const Shape& shape = result_shape(statement, broadcast);
     T* value = tape.allocate(element_count(shape));
 
     auto* constants = tape.template allocate_records<T>(kernel.constants);
@@ -315,14 +325,16 @@ Var<T> record_statement(const Statement<T>& statement) {
     for (std::size_t k = 0; k < kernel.leaves; ++k) indices[k] = statement.leaves[k].index();
     const std::span<const NodeIndex> leaves(indices, kernel.leaves);
     evaluate(tape, kernel, constants, leaves, shape, value);
-    return tape.record(statement_rule<T>, leaves, shape, value, tape.keep(StatementRecord<T>{&kernel, constants}));
+    return tape.record(statement_rule<T>, leaves, shape, value,
+                       tape.keep(StatementRecord<T>{&kernel, constants}));
 }
 
 template <class T>
 void accumulate_statement(const Statement<T>& statement, const Shape& shape, const Strides& strides,
                           T* target) {
     Tape<T>& tape = statement.leaves[0].tape();
-    const Shape common = broadcast_shapes("gradient", result_shape(statement), shape);
+    Shape broadcast;
+    const Shape common = broadcast_shapes("gradient", result_shape(statement, broadcast), shape);
     if (element_count(common) == 0) return;
     const auto indices = leaf_indices(statement);
     LeafRows<T> leaf_rows(tape, std::span(indices.data(), statement.kernel->leaves), common);

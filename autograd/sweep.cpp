@@ -28,6 +28,24 @@ Tape<T>& checked_tape(const char* op, const Var<T>& y, const Var<T>& seed) {
     return tape;
 }
 
+/// What rules and hooks put on the tape during a sweep, also one that fails, is forgotten. After values were released
+/// there is no way back but clear.
+template <class T>
+class RewindAtExit {
+public:
+    RewindAtExit(Tape<T>& tape, bool released) : tape_(tape), released_(released), mark_(tape.mark()) {}
+    ~RewindAtExit() {
+        if (!released_) tape_.rewind(mark_);
+    }
+    RewindAtExit(const RewindAtExit&) = delete;
+    RewindAtExit& operator=(const RewindAtExit&) = delete;
+
+private:
+    Tape<T>& tape_;
+    bool released_;
+    typename Tape<T>::Mark mark_;
+};
+
 }  // namespace
 
 template <class T>
@@ -38,12 +56,9 @@ void backward(const Var<T>& loss, BackwardOptions options) {
 template <class T>
 void backward(const Var<T>& y, const Var<T>& seed, BackwardOptions options) {
     Tape<T>& tape = checked_tape("backward", y, seed);
-    const auto before = tape.mark();
-    {
-        Sweep<T> sweep(tape, y.index(), true);
-        sweep.run(y, seed, options.release_values);
-    }
-    if (!options.release_values) tape.rewind(before);
+    const RewindAtExit rewind(tape, options.release_values);
+    Sweep<T> sweep(tape, y.index(), true);
+    sweep.run(y, seed, options.release_values);
 }
 
 template <class T>
@@ -71,7 +86,7 @@ Var<T> stop_gradient(const Var<T>& x) {
     const Node<T>& from = tape.node(x);
     static constexpr Rule<T> rule{"stop_gradient", nullptr};
     NoRecording no_gradient(tape);
-    return tape.record_view(rule, x, from.shape, from.strides, 0, nullptr);
+    return tape.record_view(rule, tape.keep(x.index()), from.shape, from.strides, 0, nullptr);
 }
 
 #define XTAPE_INSTANTIATE(T)                                                                          \

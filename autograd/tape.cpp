@@ -15,8 +15,9 @@ void Tape<T>::throw_invalid(const Var<T>& var) const {
     if (var.tape_ != this) {
         throw TapeError("[tape] a Var of another tape; values that meet in an op must be on one tape");
     }
-    throw TapeError("[tape] a Var whose value is gone: its tape was cleared or rewound; carry state across with an "
-                    "Array, and watch parameters again");
+    throw TapeError(
+        "[tape] a Var whose value is gone: its tape was cleared or rewound; carry state across with an "
+        "Array, and watch parameters again");
 }
 
 template <class T>
@@ -28,7 +29,8 @@ Node<T>& Tape<T>::append(const Shape& shape, T* value) {
     // Nothing happens at the end of a node's life, so the next one may be put in its place.
     static_assert(std::is_trivially_destructible_v<Node<T>>);
     const NodeIndex index = size_++;
-    return *std::construct_at(&at(index), Node<T>{.shape = shape, .value = value, .stamp = life_, .owner = index});
+    return *std::construct_at(&at(index),
+                              Node<T>{.shape = shape, .value = value, .stamp = life_, .owner = index});
 }
 
 template <class T>
@@ -60,36 +62,42 @@ template <class T>
 Var<T> Tape<T>::record(const Rule<T>& rule, std::span<const NodeIndex> inputs, const Shape& shape, T* value,
                        const void* payload) {
     bool needs_gradient = false;
-    for (NodeIndex input : inputs) needs_gradient |= at(input).needs_gradient;
-    Node<T>& result = append(distinct(shape), value);
+    bool is_distinct = false;  // as it is an input's
+    for (NodeIndex input : inputs) {
+        needs_gradient |= at(input).needs_gradient;
+        is_distinct |= &at(input).shape == &shape;
+    }
+    Node<T>& result = append(is_distinct ? shape : distinct(shape), value);
     result.rule = &rule;
     result.payload = payload;
     result.inputs = inputs.data();
-    result.input_count = static_cast<std::uint16_t>(inputs.size());
+    result.input_count = static_cast<std::uint32_t>(inputs.size());
     result.needs_gradient = needs_gradient && recording_;
     return handle(size_ - 1);
 }
 
 template <class T>
-Var<T> Tape<T>::record_view(const Rule<T>& rule, const Var<T>& base, const Layout& layout, const void* payload) {
-    return record_view(rule, base, distinct(layout.shape), distinct(layout.shape, layout.strides), layout.offset,
-                       payload);
+Var<T> Tape<T>::record_view(const Rule<T>& rule, const Var<T>& base, const Layout& layout,
+                            const void* payload) {
+    node(base);  // throws if it isn't one of ours
+    return record_view(rule, keep(base.index_), distinct(layout.shape),
+                       distinct(layout.shape, layout.strides), layout.offset, payload);
 }
 
 template <class T>
-Var<T> Tape<T>::record_view(const Rule<T>& rule, const Var<T>& base, const Shape& shape, const Strides* strides,
-                            std::ptrdiff_t offset, const void* payload) {
-    const Node<T>& from = node(base);
+Var<T> Tape<T>::record_view(const Rule<T>& rule, const NodeIndex* base, const Shape& shape,
+                            const Strides* strides, std::ptrdiff_t offset, const void* payload) {
+    const Node<T>& from = at(*base);
     Node<T>& result = append(shape, from.value + offset);  // nodes don't move
     result.rule = &rule;
     result.payload = payload;
-    result.inputs = keep(base.index_);
+    result.inputs = base;
     result.input_count = 1;
     result.needs_gradient = from.needs_gradient && recording_;
     result.owner = from.owner;
     result.strides = strides;
     result.is_view = true;
-    return handle(size_ - 1);
+    return {this, size_ - 1, life_};
 }
 
 template <class T>
@@ -106,6 +114,11 @@ void Tape<T>::rewind(const Mark& mark) {
     if (released_ > 0) {
         throw TapeError("[tape] rewind after backward released the values; only clear is left");
     }
+    forget_since(mark);
+}
+
+template <class T>
+void Tape<T>::forget_since(const Mark& mark) {
     while (!kept_.empty() && kept_.back().index >= mark.size) {
         const Kept& kept = kept_.back();
         gradients_.release(reinterpret_cast<std::byte*>(kept.gradient), at(kept.index).size() * sizeof(T));

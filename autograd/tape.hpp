@@ -84,7 +84,8 @@ public:
 
     /// The node behind a handle. Throws TapeError if the handle is stale or of another tape.
     const Node<T>& node(const Var<T>& var) const {
-        if (var.tape_ != this || var.index_ >= size_ || at(var.index_).stamp != var.stamp_) throw_invalid(var);
+        if (var.tape_ != this || var.index_ >= size_ || at(var.index_).stamp != var.stamp_)
+            throw_invalid(var);
         return at(var.index_);
     }
     Node<T>& node(const Var<T>& var) { return const_cast<Node<T>&>(std::as_const(*this).node(var)); }
@@ -123,7 +124,8 @@ public:
     const Strides* distinct(const Shape& shape, const Strides& strides) {
         return is_dense(shape, strides) ? nullptr : &strides_(strides);
     }
-    Var<T> record_view(const Rule<T>& rule, const Var<T>& base, const Shape& distinct_shape,
+    /// The same for those who have done this already; several views of one base may share its index, in a record.
+    Var<T> record_view(const Rule<T>& rule, const NodeIndex* base, const Shape& distinct_shape,
                        const Strides* distinct_strides, std::ptrdiff_t offset, const void* payload);
     /// A dense leaf whose elements someone else keeps alive.
     Var<T> borrow(const Shape& shape, T* value);
@@ -154,7 +156,9 @@ private:
         T* gradient;  // dense
     };
     struct FreeNodes {
-        void operator()(Node<T>* nodes) const { ::operator delete(nodes, std::align_val_t{alignof(Node<T>)}); }
+        void operator()(Node<T>* nodes) const {
+            ::operator delete (nodes, std::align_val_t{alignof(Node<T>)});
+        }
     };
     struct Hook {
         NodeIndex index;
@@ -169,6 +173,7 @@ private:
     Var<T> handle(NodeIndex index) { return {this, index, at(index).stamp}; }
     std::size_t watched_slot(const void* storage) const;
     void drop_watched_from(NodeIndex index);
+    void forget_since(const Mark& mark);
     void retain(const Var<T>& var);
     T* kept_gradient(NodeIndex index) const;
     void keep_gradient(NodeIndex index, T* gradient);

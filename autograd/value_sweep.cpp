@@ -93,11 +93,8 @@ NodeIndex Sweep<T>::requested_owner(NodeIndex index) const {
     return index;
 }
 
-/// The owner's slot with a buffer in it.
 template <class T>
-typename Sweep<T>::Slot& Sweep<T>::prepared(NodeIndex owner) {
-    Slot& slot = slots_[owner];
-    if (slot.data != nullptr) return slot;
+void Sweep<T>::find_buffer(Slot& slot, NodeIndex owner) {
     const Node<T>& node = tape_.at(owner);
     if (node.is_product && !is_requested(owner)) {
         slot.data = chunk_gradient(node);
@@ -112,7 +109,6 @@ typename Sweep<T>::Slot& Sweep<T>::prepared(NodeIndex owner) {
     } else {
         slot.data = reinterpret_cast<T*>(tape_.gradients().allocate(bytes_of(owner)));
     }
-    return slot;
 }
 
 template <class T>
@@ -147,10 +143,8 @@ void Sweep<T>::release_chunk(std::size_t index) {
 }
 
 template <class T>
-void Sweep<T>::zero_if_fresh(Slot& slot, NodeIndex owner) {
-    if (slot.written) return;
+void Sweep<T>::zero(Slot& slot, NodeIndex owner) {
     std::memset(static_cast<void*>(slot.data), 0, bytes_of(owner));
-    slot.written = true;
 }
 
 template <class T>
@@ -159,23 +153,6 @@ bool Sweep<T>::lie_as_values(std::span<const NodeIndex> nodes) const {
         const NodeIndex owner = gradient_owner(index);
         return owner == index || owner == tape_.at(index).owner;
     });
-}
-
-template <class T>
-T* Sweep<T>::dense_target(NodeIndex index, bool may_write, bool& first) {
-    const NodeIndex owner = gradient_owner(index);
-    Slot& slot = prepared(owner);
-    if (owner == index) {
-        if (may_write) {
-            first = !slot.written;
-            slot.written = true;
-        } else {
-            zero_if_fresh(slot, owner);
-        }
-        return slot.data;
-    }
-    zero_if_fresh(slot, owner);
-    return slot.data + (tape_.at(index).value - tape_.at(owner).value);
 }
 
 template <class T>
@@ -194,7 +171,8 @@ typename Sweep<T>::Target Sweep<T>::target(NodeIndex index) {
     for (NodeIndex at = index; at != owner; at = tape_.at(at).inputs[0]) path.push_back(at);
     Layout layout{tape_.at(owner).shape, dense_strides(tape_.at(owner).shape), 0};
     for (std::size_t k = path.size(); k-- > 0;) {
-        layout = *seen_through(*static_cast<const View*>(tape_.at(path[k]).payload), layout, tape_.at(path[k]).shape);
+        layout = *seen_through(*static_cast<const View*>(tape_.at(path[k]).payload), layout,
+                               tape_.at(path[k]).shape);
     }
     return {slot.data + layout.offset, layout.strides};
 }
@@ -210,10 +188,18 @@ T* Sweep<T>::whole_target(NodeIndex index, bool& first) {
 template <class T>
 void Sweep<T>::add(NodeIndex index, const Shape& shape, const T* from, const Strides& strides) {
     const Node<T>& node = tape_.at(index);
-    if (shape == node.shape && gradient_owner(index) == index && !slots_[index].written) {
+    if (gradient_owner(index) == index && (&shape == &node.shape || shape == node.shape)) {
+        const bool dense = is_dense(shape, strides);
         bool first = false;
         T* to = whole_target(index, first);
-        copy_strided(shape, from, strides, to, dense_strides(shape));
+        if (first && dense)
+            std::memcpy(to, from, bytes_of(index));
+        else if (first)
+            copy_strided(shape, from, strides, to, dense_strides(shape));
+        else if (dense)
+            add_row(node.size(), from, 1, to, 1);
+        else
+            add_strided(shape, from, strides, to, dense_strides(shape));
         return;
     }
     const Shape common = broadcast_shapes("gradient", shape, node.shape);
@@ -225,12 +211,15 @@ void Sweep<T>::add(NodeIndex index, const Shape& shape, const T* from, const Str
 template <class T>
 void Sweep<T>::add_dense(NodeIndex index, const Shape& shape, const T* from) {
     const Node<T>& node = tape_.at(index);
-    if (node.shape.size() == 1 && !shape.empty() && shape.back() == node.shape[0] && gradient_owner(index) == index) {
+    if (node.shape.size() == 1 && !shape.empty() && shape.back() == node.shape[0] &&
+        gradient_owner(index) == index) {
         // A bias: the sums of the columns.
         const std::size_t columns = shape.back();
         Slot& slot = prepared(index);
         zero_if_fresh(slot, index);
-        if (columns > 0) add_columns(element_count(shape) / columns, columns, from, static_cast<std::ptrdiff_t>(columns), slot.data);
+        if (columns > 0)
+            add_columns(element_count(shape) / columns, columns, from, static_cast<std::ptrdiff_t>(columns),
+                        slot.data);
         return;
     }
     add(index, shape, from, dense_strides(shape));
@@ -245,9 +234,9 @@ void Sweep<T>::run(const Var<T>& y, const Var<T>& seed, bool release_values) {
         const T one = 1;
         add(y.index(), {}, &one, {});
     }
+    if (release_values) tape_.released_ = std::max(tape_.released_, count_);
     for (NodeIndex index = count_; index-- > 0;) visit(index, release_values);
     if (commits_) commit();
-    if (release_values) tape_.released_ = std::max(tape_.released_, count_);
 }
 
 template <class T>
@@ -268,7 +257,7 @@ void Sweep<T>::visit(NodeIndex index, bool release_values) {
                 ValuePull<T> pull(*this, index, gradient);
                 node.rule->pull(pull);
             }
-            tape_.rewind(before);
+            tape_.forget_since(before);
         }
     }
     const bool kept = slots_[index].requested || (commits_ && (node.keeps_gradient || node.is_parameter));

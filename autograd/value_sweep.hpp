@@ -54,7 +54,16 @@ public:
 
     /// For a node whose value is dense and whose gradient lies as the value does: where its row of contributions goes.
     /// If nothing was added before, the node owns the buffer and `may_write`, then `first` is set.
-    T* dense_target(NodeIndex index, bool may_write, bool& first);
+    T* dense_target(NodeIndex index, bool may_write, bool& first) {
+        const NodeIndex owner = gradient_owner(index);
+        Slot& slot = prepared(owner);
+        if (!slot.written) {
+            first = owner == index && may_write;
+            if (!first) zero(slot, owner);
+            slot.written = true;
+        }
+        return owner == index ? slot.data : slot.data + (tape_.at(index).value - tape_.at(owner).value);
+    }
 
     /// Adds a tensor of any shape that broadcasts with the node's, see Pull::add.
     void add(NodeIndex index, const Shape& shape, const T* from, const Strides& strides);
@@ -85,8 +94,18 @@ private:
     std::size_t bytes_of(NodeIndex index) const { return tape_.at(index).size() * sizeof(T); }
     bool is_requested(NodeIndex index) const;
     NodeIndex requested_owner(NodeIndex index) const;
-    void zero_if_fresh(Slot& slot, NodeIndex owner);
-    Slot& prepared(NodeIndex owner);
+    void zero(Slot& slot, NodeIndex owner);
+    void zero_if_fresh(Slot& slot, NodeIndex owner) {
+        if (!slot.written) zero(slot, owner);
+        slot.written = true;
+    }
+    /// The owner's slot, with a buffer in it.
+    Slot& prepared(NodeIndex owner) {
+        Slot& slot = slots_[owner];
+        if (slot.data == nullptr) find_buffer(slot, owner);
+        return slot;
+    }
+    void find_buffer(Slot& slot, NodeIndex owner);
     T* chunk_gradient(const Node<T>& node);
     void visit(NodeIndex index, bool release_values);
     void call_hooks(NodeIndex index);

@@ -1,6 +1,7 @@
 #include "autograd/views.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 
 #include "autograd/strided.hpp"
@@ -161,7 +162,8 @@ Var<T> select(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t position) {
     if (along == 0 && base.is_dense()) {
         // A step of a sequence, by far the most frequent: it is dense as well.
         const auto offset = static_cast<std::ptrdiff_t>(view.start * element_count(shape));
-        return tape.record_view(select_rule<T>, x, tape.distinct(shape), nullptr, offset, tape.keep(view));
+        return tape.record_view(select_rule<T>, tape.keep(x.index()), tape.distinct(shape), nullptr, offset,
+                                tape.keep(view));
     }
     return view_of(x, view, shape);
 }
@@ -182,11 +184,15 @@ void split_into(std::span<Var<T>> pieces, const Var<T>& x, std::ptrdiff_t axis) 
     const Shape& shape = tape.distinct(piece_shape);
     const Strides base_strides = base.full_strides();
     const Strides* strides = tape.distinct(shape, base_strides);
-    View view{.kind = View::Kind::slice, .axis = static_cast<std::uint8_t>(along)};
-    for (Var<T>& piece : pieces) {
-        const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(view.start) * base_strides[along];
-        piece = tape.record_view(slice_rule<T>, x, shape, strides, offset, tape.keep(view));
-        view.start += static_cast<std::uint32_t>(width);
+    const NodeIndex* input = tape.keep(x.index());
+    View* views = tape.template allocate_records<View>(pieces.size());
+    std::size_t start = 0;
+    for (std::size_t k = 0; k < pieces.size(); ++k, start += width) {
+        std::construct_at(views + k, View{.kind = View::Kind::slice,
+                                          .axis = static_cast<std::uint8_t>(along),
+                                          .start = static_cast<std::uint32_t>(start)});
+        const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(start) * base_strides[along];
+        pieces[k] = tape.record_view(slice_rule<T>, input, shape, strides, offset, views + k);
     }
 }
 

@@ -10,7 +10,7 @@ namespace nn = xtape::nn;
 
 TEST_CASE("optimizer: Adam's step in numbers, for float, whatever the size of the parameter") {
     // The first step of Adam moves each element by the rate against the sign of its gradient, whatever its size.
-    for (std::size_t count : {1, 3, 8, 16, 17, 100}) {
+    for (std::size_t count : {1u, 3u, 8u, 16u, 17u, 100u}) {
         Parameter<float> p(Shape{count});
         nn::Adam adam(p, {.learning_rate = 0.25});
         for (std::size_t k = 0; k < count; ++k) p.grad()(k) = (k % 2 == 0 ? 1.0f : -1.0f) * float(k + 1);

@@ -202,7 +202,8 @@ int train(const Settings& s, Data data) {
 
     nn::Engine engine(s.seed);
     CharModel<Cell> model(data.vocabulary.size(), s, engine);
-    if (!s.start.empty()) load_parameters(s.start, model, s.cell);
+    const std::string name = s.cell + " of bytes " + data.vocabulary.hex();
+    if (!s.start.empty()) load_parameters(s.start, model, name);
     std::printf("model: %s, %zu hidden units, %zu parameters; batch %zu, windows of %zu\n", s.cell.c_str(),
                 s.hidden, nn::parameter_count(model), s.batch, s.window);
 
@@ -211,7 +212,7 @@ int train(const Settings& s, Data data) {
     Tape<float> tape;
     const Interrupt interrupt;
     const auto held_out_bits = [&] { return bits_per_symbol(model, tape, data.held_out); };
-    const auto save_all = [&] { save_parameters(s.beside_picture(".safetensors"), model, s.cell); };
+    const auto save_all = [&] { save_parameters(s.beside_picture(".safetensors"), model, name); };
 
     Log log;
     const double before = held_out_bits();

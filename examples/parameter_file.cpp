@@ -55,15 +55,14 @@ void load_tensors(const std::filesystem::path& file, const std::vector<NamedTens
     for (const NamedTensor& tensor : tensors) data_size += tensor.values.size_bytes();
 
     std::ifstream in(file, std::ios::binary);
+    if (!in) throw std::runtime_error("parameters: cannot read " + file.string());
     std::string found(expected.size(), '\0'), data(data_size, '\0');
     in.read(found.data(), static_cast<std::streamsize>(found.size()));
     in.read(data.data(), static_cast<std::streamsize>(data.size()));
-    if (!in)
-        throw std::runtime_error("parameters: cannot read " + file.string() +
-                                 ", or it is too short for this model");
-    if (found != expected || in.get() != std::ifstream::traits_type::eof()) {
-        throw std::runtime_error("parameters: " + file.string() +
-                                 " was not saved from this model: text, cell and sizes must be the same");
+    if (!in || found != expected || in.get() != std::ifstream::traits_type::eof()) {
+        throw std::runtime_error(
+            "parameters: " + file.string() +
+            " was not saved from this model, or is cut: text, cell and sizes must be the same");
     }
     const char* from = data.data();
     for (const NamedTensor& tensor : tensors) {

@@ -94,6 +94,16 @@ std::vector<Symbol> Vocabulary::symbols(std::string_view text) const {
     return out;
 }
 
+std::string Vocabulary::hex() const {
+    constexpr const char* digits = "0123456789abcdef";
+    std::string out;
+    for (const char byte : bytes_.substr(1)) {
+        const auto value = static_cast<unsigned char>(byte);
+        out += {digits[value / 16], digits[value % 16]};
+    }
+    return out;
+}
+
 Windows::Windows(std::vector<Symbol> sequence, std::size_t streams, std::size_t steps, std::uint64_t seed)
     : sequence_(std::move(sequence)), streams_(streams), steps_(steps), random_(seed) {
     if (streams == 0 || steps == 0) throw std::invalid_argument("windows: there must be a stream and a step");

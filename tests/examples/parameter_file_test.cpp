@@ -62,7 +62,7 @@ TEST_CASE("parameter file: another model's, a cut and a longer file are refused,
                       Contains("not saved from"));
     for (std::size_t size = 0; size < bytes.size(); size += 7) {
         const auto file = directory.write("cut", bytes.substr(0, size));
-        CHECK_THROWS_WITH(load_parameters(file, other, "test"), Contains("too short"));
+        CHECK_THROWS_WITH(load_parameters(file, other, "test"), Contains("not saved from"));
     }
     CHECK_THROWS_WITH(load_parameters(directory.write("long", bytes + "x"), other, "test"),
                       Contains("not saved from"));

@@ -23,8 +23,8 @@ struct Run {
     std::string out, err;
 };
 
-/// Runs a program of examples/ in `directory`. `meanwhile` is called with the process id while it runs, and with what it has
-/// printed so far, ten times a second; the program is killed after a minute.
+/// Runs a program of examples/ in `directory`. `meanwhile` is called with the process id while it runs, and
+/// with what it has printed so far, ten times a second; the program is killed after a minute.
 inline Run run_program(const std::string& name, std::vector<std::string> arguments,
                        const TemporaryDirectory& directory,
                        const std::function<void(pid_t, const std::string&)>& meanwhile = {}) {

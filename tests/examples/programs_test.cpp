@@ -1,0 +1,312 @@
+#include <signal.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+
+#include "tests/catch.hpp"
+#include "tests/examples/run_program.hpp"
+
+// The example programs as a user runs them, at small sizes.
+
+using Catch::Contains;
+
+namespace {
+
+/// Some 40 kB of sentences that a model can learn something about.
+std::string simple_text() {
+    const char* words[] = {"the", "cat", "sat", "on", "a", "mat", "and", "then", "it", "slept"};
+    std::string text;
+    unsigned random = 1;
+    while (text.size() < 40000) {
+        random = random * 1664525 + 1013904223;
+        text += words[(random >> 16) % 10];
+        text += (random >> 8) % 8 == 0 ? ".\n" : " ";
+    }
+    return text;
+}
+
+const std::vector<std::string> small_model = {"--text",   "text", "--hidden", "8",       "--embedding", "4",
+                                              "--batch",  "4",    "--window", "8",       "--steps",     "30",
+                                              "--sample", "50",   "--out",    "out.svg", "--seed",      "3"};
+
+std::vector<std::string> with(std::vector<std::string> arguments, std::initializer_list<std::string> more) {
+    arguments.insert(arguments.end(), more);
+    return arguments;
+}
+
+std::size_t lines(const std::string& text) {
+    return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+/// The last row of a CSV file of numbers; empty cells are NaN.
+std::vector<double> last_row(const std::string& csv) {
+    const std::size_t end = csv.size() - 1, start = csv.rfind('\n', end - 1) + 1;
+    std::istringstream row(csv.substr(start, end - start));
+    std::vector<double> numbers;
+    for (std::string cell; std::getline(row, cell, ',');)
+        numbers.push_back(cell.empty() ? std::nan("") : std::stod(cell));
+    return numbers;
+}
+
+}  // namespace
+
+// ---- all of them
+// -------------------------------------------------------------------------------------------------
+
+TEST_CASE("programs: --help explains every option and is no error") {
+    const TemporaryDirectory directory;
+    for (const std::string name : {"gradient_flow", "char_lm", "custom_cell"}) {
+        const Run run = run_program(name, {"--help"}, directory);
+        CHECK(run.exit_code == 0);
+        CHECK_THAT(run.out, Contains("--seed") && Contains("--hidden") && Contains("--out"));
+        CHECK(run.err.empty());
+    }
+}
+
+TEST_CASE("programs: a wrong command line gives 2 and says what is wrong") {
+    const TemporaryDirectory directory;
+    for (const std::string name : {"gradient_flow", "char_lm", "custom_cell"}) {
+        CHECK(run_program(name, {"--no-such-option"}, directory).exit_code == 2);
+        const Run run = run_program(name, {"--hidden", "0"}, directory);
+        CHECK(run.exit_code == 2);
+        CHECK_THAT(run.err, Contains("--hidden"));
+    }
+}
+
+TEST_CASE("programs: a picture that cannot be drawn is refused before anything is computed") {
+    const TemporaryDirectory directory;
+    for (const std::string name : {"gradient_flow", "char_lm", "custom_cell"}) {
+        const Run run = run_program(name, {"--out", "picture.jpg"}, directory);
+        CHECK(run.exit_code == 1);
+        CHECK(run.err == name + ": chart: the picture's name must end in .svg or .png, not picture.jpg\n");
+        CHECK(run.out.empty());
+    }
+}
+
+TEST_CASE(
+    "programs: without gnuplot the numbers are written all the same, and the error says what to install") {
+    const TemporaryDirectory directory;
+    const std::string path = std::getenv("PATH");
+    setenv("PATH", "/nonexistent", 1);
+    const Run run = run_program("gradient_flow", {"-T", "3", "-H", "4", "-D", "2"}, directory);
+    setenv("PATH", path.c_str(), 1);
+    CHECK(run.exit_code == 1);
+    CHECK_THAT(run.err, Contains("apt install gnuplot-nox"));
+    CHECK(std::filesystem::exists(directory / "gradient_flow.csv"));
+    CHECK_FALSE(std::filesystem::exists(directory / "gradient_flow.svg"));
+}
+
+// ---- gradient_flow
+// -----------------------------------------------------------------------------------------------
+
+TEST_CASE("gradient_flow: writes a row for every step and a picture, and prints the ratios") {
+    const TemporaryDirectory directory;
+    const Run run =
+        run_program("gradient_flow", {"-T", "7", "-H", "5", "-D", "3", "--out", "a.png"}, directory);
+    CHECK(run.exit_code == 0);
+    CHECK(run.err.empty());
+    CHECK_THAT(run.out, Contains("first / last"));
+    CHECK(lines(contents_of(directory / "a.csv")) == 8);
+    CHECK(contents_of(directory / "a.png").substr(1, 3) == "PNG");
+}
+
+TEST_CASE("gradient_flow: at the defaults the gradient fades as is known of each cell") {
+    const TemporaryDirectory directory;
+    const Run run = run_program("gradient_flow", {"--mode", "last"}, directory);
+    REQUIRE(run.exit_code == 0);
+    // ‖∂L/∂h_t‖, in the order RNN, LSTM (forget bias 1), LSTM (0), GRU, GRU (update bias 2), follows t.
+    const std::string csv = contents_of(directory / "gradient_flow.csv");
+    const std::vector<double> last = last_row(csv), first = last_row(csv.substr(0, csv.find("\n2,") + 1));
+    REQUIRE(first[0] == 1);
+    REQUIRE(last[0] == 50);
+    const auto ratio = [&](std::size_t column) { return first[column] / last[column]; };
+    CHECK(ratio(1) < 1e-7);
+    CHECK(ratio(2) > 1e-7);
+    CHECK(ratio(3) < ratio(2) * 1e-2);
+    CHECK(ratio(4) < 1e-6);
+    CHECK(ratio(5) > 1e-5);
+    for (std::size_t column = 1; column <= 5; ++column)
+        CHECK(last[column] == Approx(std::sqrt(8 * 64)));  // of ones
+}
+
+TEST_CASE("gradient_flow: the local gradient is of one size at every step") {
+    const TemporaryDirectory directory;
+    const Run run = run_program("gradient_flow", {"--mode", "local"}, directory);
+    REQUIRE(run.exit_code == 0);
+    const std::string csv = contents_of(directory / "gradient_flow.csv");
+    const std::vector<double> last = last_row(csv), first = last_row(csv.substr(0, csv.find("\n2,") + 1));
+    REQUIRE(last.size() == 6);
+    for (std::size_t column = 1; column < 6; ++column) {
+        CHECK(first[column] / last[column] > 0.5);
+        CHECK(first[column] / last[column] < 2);
+    }
+}
+
+TEST_CASE("gradient_flow: a seed gives the same numbers again, another seed others") {
+    const TemporaryDirectory directory;
+    const std::vector<std::string> small = {"-T", "4", "-H", "5", "-D", "3"};
+    std::vector<std::string> numbers;
+    for (const char* seed : {"1", "1", "2"}) {
+        REQUIRE(run_program("gradient_flow", with(small, {"--seed", seed}), directory).exit_code == 0);
+        numbers.push_back(contents_of(directory / "gradient_flow.csv"));
+    }
+    CHECK(numbers[0] == numbers[1]);
+    CHECK(numbers[0] != numbers[2]);
+}
+
+// ---- char_lm
+// -----------------------------------------------------------------------------------------------------
+
+TEST_CASE("char_lm: a text that is missing, empty, tiny or no text is a clear error") {
+    const TemporaryDirectory directory;
+    directory.write("empty", "");
+    directory.write("tiny", "To be, or not to be");
+    std::filesystem::create_directory(directory / "nothing");
+    const auto error = [&](const char* text) {
+        const Run run = run_program("char_lm", {"--text", text}, directory);
+        CHECK(run.exit_code == 1);
+        CHECK(lines(run.err) == 1);
+        return run.err;
+    };
+    CHECK_THAT(error("missing"), Contains("missing: No such file"));
+    CHECK_THAT(error("empty"), Contains("empty is empty"));
+    CHECK_THAT(error("tiny"), Contains("19 bytes are too few"));
+    CHECK_THAT(error("nothing"), Contains("no text file in nothing"));
+}
+
+TEST_CASE("char_lm: a text that is too short for the batch is a clear error") {
+    const TemporaryDirectory directory;
+    directory.write("text", simple_text());
+    const Run run = run_program("char_lm", {"--text", "text", "--batch", "1000"}, directory);
+    CHECK(run.exit_code == 1);
+    CHECK_THAT(run.err, Contains("1000 streams of 64 steps") && Contains("smaller"));
+}
+
+TEST_CASE("char_lm: each cell learns, reports, writes a sample and saves parameters, log and picture") {
+    const TemporaryDirectory directory;
+    directory.write("text", simple_text());
+    for (const char* cell : {"lstm", "gru", "rnn"}) {
+        const Run run = run_program("char_lm", with(small_model, {"--cell", cell}), directory);
+        INFO(run.err);
+        REQUIRE(run.exit_code == 0);
+        CHECK_THAT(run.out, Contains("bits/char before training; a bigram model needs"));
+        CHECK_THAT(run.out, Contains("after 30 steps") && Contains("the bigram entropy of"));
+        CHECK_THAT(run.out, Contains("---- sample at temperature 0.7 ----"));
+        CHECK_THAT(run.out, !Contains("\r"));
+        const std::string log = contents_of(directory / "out.csv");
+        const std::vector<double> start = last_row(log.substr(0, log.find('\n', log.find('\n') + 1) + 1));
+        CHECK(last_row(log)[3] < start[3]);  // held-out bits per character
+        CHECK(std::filesystem::file_size(directory / "out.safetensors") > 0);
+        CHECK_THAT(contents_of(directory / "out.svg"), Contains("</svg>"));
+    }
+}
+
+TEST_CASE("char_lm: a seed gives the same parameters bit by bit") {
+    const TemporaryDirectory directory;
+    directory.write("text", simple_text());
+    std::vector<std::string> parameters;
+    for (int repetition = 0; repetition < 2; ++repetition) {
+        REQUIRE(run_program("char_lm", with(small_model, {"--minutes", "0"}), directory).exit_code == 0);
+        parameters.push_back(contents_of(directory / "out.safetensors"));
+    }
+    CHECK((parameters[0] == parameters[1]));
+}
+
+TEST_CASE("char_lm: saved parameters can be started from, by the same model only") {
+    const TemporaryDirectory directory;
+    directory.write("text", simple_text());
+    REQUIRE(run_program("char_lm", small_model, directory).exit_code == 0);
+    const double bits = last_row(contents_of(directory / "out.csv"))[3];
+    char expected[64];
+    std::snprintf(expected, sizeof expected, "%.3f bits/char before", bits);
+    const auto start = with(small_model, {"--start", "out.safetensors"});
+
+    std::vector<std::string> only_write = start;
+    *(std::find(only_write.begin(), only_write.end(), "--steps") + 1) = "0";
+    const Run again = run_program("char_lm", only_write, directory);
+    CHECK(again.exit_code == 0);
+    CHECK_THAT(again.out, Contains(expected) && Contains("---- sample"));
+
+    std::string renamed = simple_text();
+    std::replace(renamed.begin(), renamed.end(), 'c', 'z');
+    directory.write("renamed", renamed);
+    for (const auto& [option, value] : {std::pair("--cell", "gru"), std::pair("--text", "renamed")}) {
+        std::vector<std::string> other = start;
+        const auto given = std::find(other.begin(), other.end(), option);
+        if (given != other.end()) other.erase(given, given + 2);
+        const Run run = run_program("char_lm", with(other, {option, value}), directory);
+        CHECK(run.exit_code == 1);
+        CHECK_THAT(run.err, Contains("out.safetensors was not saved from this model"));
+    }
+}
+
+TEST_CASE("char_lm: Ctrl-C ends the training cleanly and what was done so far is saved") {
+    const TemporaryDirectory directory;
+    directory.write("text", simple_text());
+    std::vector<std::string> endless = with(small_model, {"--minutes", "0"});
+    *(std::find(endless.begin(), endless.end(), "--steps") + 1) = "1000000000";
+    bool sent = false;
+    const Run run =
+        run_program("char_lm", endless, directory, [&](pid_t process, const std::string& printed) {
+            if (sent || printed.find("steps/s") == std::string::npos) return;
+            kill(process, SIGINT);
+            sent = true;
+        });
+    CHECK(run.exit_code == 130);
+    CHECK(run.err.empty());
+    CHECK_THAT(run.out, Contains("Interrupted. Held-out part:") && Contains("saved: out.safetensors"));
+    CHECK(lines(contents_of(directory / "out.csv")) >= 3);
+    CHECK(std::filesystem::file_size(directory / "out.safetensors") > 0);
+    CHECK_THAT(contents_of(directory / "out.svg"), Contains("</svg>"));
+}
+
+TEST_CASE("char_lm: a time limit ends the run") {
+    const TemporaryDirectory directory;
+    directory.write("text", simple_text());
+    std::vector<std::string> limited = with(small_model, {"--minutes", "0.01"});
+    *(std::find(limited.begin(), limited.end(), "--steps") + 1) = "1000000000";
+    CHECK(run_program("char_lm", limited, directory).exit_code == 0);
+}
+
+// ---- custom_cell
+// -------------------------------------------------------------------------------------------------
+
+TEST_CASE(
+    "custom_cell: the gradient is checked, an easy adding problem is solved, and both curves are drawn") {
+    const TemporaryDirectory directory;
+    const Run run =
+        run_program("custom_cell", {"-T", "4", "-H", "16", "--goal", "0.05", "--lr", "0.01"}, directory);
+    INFO(run.err);
+    CHECK(run.exit_code == 0);
+    CHECK_THAT(run.out, Contains("agrees with finite differences") &&
+                            Contains("minimal gated unit: test error") && Contains("(solved)") &&
+                            Contains("RNN: test error"));
+    CHECK(last_row(contents_of(directory / "custom_cell.csv"))[1] < 0.05);
+    CHECK_THAT(contents_of(directory / "custom_cell.svg"), Contains("</svg>"));
+}
+
+TEST_CASE("custom_cell: a problem that isn't solved in the steps allowed gives 1, curves and all") {
+    const TemporaryDirectory directory;
+    const Run run = run_program("custom_cell", {"-T", "10", "-H", "4", "--steps", "5"}, directory);
+    CHECK(run.exit_code == 1);
+    CHECK_THAT(run.out, Contains("(not solved)"));
+    CHECK(std::filesystem::exists(directory / "custom_cell.csv"));
+}
+
+TEST_CASE("custom_cell: Ctrl-C saves the curves so far") {
+    const TemporaryDirectory directory;
+    bool sent = false;
+    const Run run =
+        run_program("custom_cell", {"-T", "20", "-H", "8", "--goal", "1e-30", "--steps", "10000000"},
+                    directory, [&](pid_t process, const std::string& printed) {
+                        if (sent || printed.find("steps/s") == std::string::npos) return;
+                        kill(process, SIGINT);
+                        sent = true;
+                    });
+    CHECK(run.exit_code == 130);
+    CHECK(std::filesystem::exists(directory / "custom_cell.csv"));
+    CHECK(std::filesystem::exists(directory / "custom_cell.svg"));
+}

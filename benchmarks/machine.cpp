@@ -1,6 +1,7 @@
 #include "benchmarks/machine.hpp"
 
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 
 #include "autograd/pack.hpp"
@@ -62,6 +63,12 @@ std::vector<std::string> machine_warnings() {
     if (has_avx512() && !xsimd::avx512dq::supported())
         warnings.push_back("the processor has AVX-512 and this program was compiled without it");
     return warnings;
+}
+
+double cpu_seconds() {
+    std::timespec now{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 void use_one_blas_thread() {

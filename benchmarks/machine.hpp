@@ -11,6 +11,10 @@ std::string machine_description();
 /// Reasons not to trust the times: a pinned BLAS, or kernels older than the processor.
 std::vector<std::string> machine_warnings();
 
+/// Processor time of this process, in seconds. On a shared machine the wall clock also measures the neighbours; on an
+/// idle one the two agree, and a library that takes a second thread gains nothing by it here.
+double cpu_seconds();
+
 /// Keeps OpenBLAS to one thread.
 void use_one_blas_thread();
 

@@ -3,7 +3,6 @@
 // autograd/packed_matrix.cpp were read off this table.
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <functional>
@@ -25,7 +24,6 @@
 namespace {
 
 using xtape::MatrixView;
-using Clock = std::chrono::steady_clock;
 
 /// c (m×n) = a (m×k) b (k×n); a transposed operand is stored the other way round.
 struct Product {
@@ -64,9 +62,9 @@ std::vector<double> time_in_turns(const std::vector<std::function<void()>>& call
     for (int round = 0; round < (flops > 1e8 ? 7 : 31); ++round)
         for (std::size_t i = 0; i < calls.size(); ++i) {
             calls[i]();
-            auto start = Clock::now();
+            const double start = bench::cpu_seconds();
             for (int r = 0; r < repeats; ++r) calls[i]();
-            times[i].push_back(std::chrono::duration<double>(Clock::now() - start).count() / repeats);
+            times[i].push_back((bench::cpu_seconds() - start) / repeats);
         }
     std::vector<double> medians;
     for (auto& column : times) {

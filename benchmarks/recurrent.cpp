@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <ctime>
 #include <exception>
 #include <map>
 #include <random>
@@ -102,14 +101,6 @@ bool agree(Contenders<T>& contenders) {
             }
     }
     return right;
-}
-
-/// Processor time of this process. On a shared machine the wall clock also measures the neighbours; on an idle one
-/// the two agree, and a library that takes a second thread gains nothing by it here.
-double cpu_seconds() {
-    std::timespec now{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 double median(std::vector<double>& values) {

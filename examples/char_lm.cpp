@@ -144,7 +144,7 @@ std::string write_sample(const CharModel<Cell>& model, Tape<float>& tape, const 
 
 // ---- training ----------------------------------------------------------------------------------------------------
 
-/// What is remembered of a run, a row for each report.
+/// What is remembered of a run: a row for each hundredth of it; the held-out part is looked at less often (NaN).
 struct Log {
     std::vector<double> step, seconds, train, held_out;
 
@@ -158,12 +158,9 @@ struct Log {
 
 void draw_log(const Log& log, double bigram_bits, const Settings& s, const std::string& caption) {
     Panel panel{"", "training step", "bits per character", false, Corner::top_right, {}};
-    panel.series.push_back({"training part", log.step, log.train, Series::Style::line, 0});
-    panel.series.push_back({"held-out part", {}, {}, Series::Style::line, 1});
-    for (std::size_t k = 1; k < log.step.size(); ++k) {  // without the start, which would flatten the rest
-        panel.series[1].x.push_back(log.step[k]);
-        panel.series[1].y.push_back(log.held_out[k]);
-    }
+    panel.series = {{"training part", log.step, log.train, Series::Style::line, 0},
+                    {"held-out part", log.step, log.held_out, Series::Style::line, 1}};
+    panel.series[1].y.front() = std::nan("");  // before training: it would flatten the rest
     panel.series.push_back({"bigram entropy of the held-out part",
                             {log.step.front(), log.step.back()},
                             {bigram_bits, bigram_bits},
@@ -223,7 +220,7 @@ int train(const Settings& s, Data data) {
     Progress progress;
     std::size_t step = 0, counted = 0;
     double fraction = 0, bits_sum = 0, smooth = 0;
-    constexpr double reports = 10;
+    double after = before;
     while (fraction < 1 && s.steps > 0 && !interrupt.requested()) {
         tape.clear();
         const Windows::Window& window = windows.next();
@@ -246,20 +243,26 @@ int train(const Settings& s, Data data) {
         char text[64];
         std::snprintf(text, sizeof text, "%.3f bits/char", smooth);
         progress.update(done, step, text);
-        const bool report = std::floor(done * reports) > std::floor(fraction * reports);
+        const auto passes = [&](double parts) {
+            return std::floor(done * parts) > std::floor(fraction * parts);
+        };
+        const bool report = passes(10) || interrupt.requested(), remember = report || passes(100);
         fraction = done;
-        if (report || interrupt.requested()) {
-            log.add(step, progress.seconds(), bits_sum / static_cast<double>(counted), held_out_bits());
-            bits_sum = 0;
-            counted = 0;
-            std::snprintf(text, sizeof text, "      held-out part: %.3f bits/char", log.held_out.back());
+        if (report) {
+            after = held_out_bits();
+            std::snprintf(text, sizeof text, "      held-out part: %.3f bits/char", after);
             progress.note("step " + std::to_string(step) + text);
             save_all();
+        }
+        if (remember) {
+            log.add(step, progress.seconds(), bits_sum / static_cast<double>(counted),
+                    report ? after : std::nan(""));
+            bits_sum = 0;
+            counted = 0;
         }
     }
     progress.finish();
 
-    const double after = log.held_out.back();
     char result[256];
     std::snprintf(
         result, sizeof result,
@@ -289,7 +292,7 @@ int train(const Settings& s, Data data) {
 }
 
 int read_and_train(const Settings& s) {
-    check_picture_name(s.picture);
+    check_picture(s.picture);
     if (s.text == default_text && !fs::exists(s.text)) {
         throw std::runtime_error(default_text +
                                  " is not there: apt install fortunes, or give a text with --text");
@@ -324,7 +327,8 @@ int main(int argc, char** argv) {
     app.add_option("-B,--batch", s.batch, "streams that are read at once")->check(CLI::Range(1, 16384));
     app.add_option("-T,--window", s.window, "steps that a gradient goes back")->check(CLI::Range(1, 16384));
     app.add_option("--steps", s.steps, "training steps, one window each; 0: only write a sample");
-    app.add_option("--minutes", s.minutes, "ends earlier after this time; 0: never")
+    app.add_option("--minutes", s.minutes,
+                   "ends earlier after this time (and then a run cannot be repeated exactly); 0: never")
         ->check(CLI::NonNegativeNumber);
     app.add_option("--lr", s.learning_rate, "learning rate of Adam at its highest")
         ->check(CLI::PositiveNumber);

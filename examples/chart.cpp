@@ -110,7 +110,6 @@ const char* corner(Corner place) {
     return "top right";
 }
 
-/// Axis limits for the points of a panel: on a log axis whole decades, otherwise a little air.
 struct Range {
     double low = std::numeric_limits<double>::infinity(), high = -low;
     void include(double v) {
@@ -149,15 +148,18 @@ void write_panel(std::ostream& out, const Panel& panel) {
               << literal(series.name) << " noenhanced";
     }
     if (xs.low == xs.high) xs = {xs.low - 1, xs.high + 1};
+    // On a log axis whole decades; on a linear one a little air, and room for the legend.
     if (panel.log_y) {
         ys = {std::pow(10, std::floor(std::log10(ys.low))), std::pow(10, std::ceil(std::log10(ys.high)))};
         ys.low = std::max(ys.low, 1e-300);
         if (ys.low == ys.high) ys = {ys.low / 10, ys.high * 10};
     } else {
-        const double air = ys.high > ys.low ? 0.05 * (ys.high - ys.low) : 0.5;
-        ys = {ys.low - air, ys.high + air};
+        const double range = ys.high > ys.low ? ys.high - ys.low : 1;
+        const double for_legend = 0.07 * range * static_cast<double>(panel.series.size());
+        const bool on_top = panel.legend == Corner::top_left || panel.legend == Corner::top_right;
+        ys = {ys.low - 0.05 * range - (on_top ? 0 : for_legend),
+              ys.high + 0.05 * range + (on_top ? for_legend : 0)};
     }
-    // Air on a log axis only where the legend or a curve would touch the frame: decades give it.
     out << (panel.log_y ? "set logscale y 10\nset format y '10^{%T}'\n"
                         : "unset logscale y\nset format y '%g'\n")
         << "set xrange [" << xs.low << ":" << xs.high << "]\nset yrange [" << ys.low << ":" << ys.high
@@ -221,12 +223,21 @@ void run_gnuplot(const std::string& script, const fs::path& output) {
 
 }  // namespace
 
-void check_picture_name(const fs::path& picture) {
+void check_picture(const fs::path& picture) {
     const std::string suffix = picture.extension().string();
     if (suffix != ".svg" && suffix != ".png") {
         throw std::invalid_argument("chart: the picture's name must end in .svg or .png, not " +
                                     picture.string());
     }
+    std::error_code error;
+    if (picture.has_parent_path()) fs::create_directories(picture.parent_path(), error);
+    const fs::path trial = beside(picture);
+    const File file(error ? nullptr : std::fopen(trial.c_str(), "wb"), &std::fclose);
+    if (!file) {
+        throw std::runtime_error("chart: cannot write " + picture.string() + ": " +
+                                 (error ? error.message() : std::strerror(errno)));
+    }
+    fs::remove(trial, error);
 }
 
 std::string gnuplot_script(const Chart& chart, bool png) {
@@ -274,9 +285,8 @@ std::string gnuplot_script(const Chart& chart, bool png) {
 }
 
 void draw(const Chart& chart, const fs::path& picture) {
-    check_picture_name(picture);
+    check_picture(picture);
     const fs::path fresh = beside(picture);
-    if (picture.has_parent_path()) fs::create_directories(picture.parent_path());
     std::error_code ignored;
     try {
         run_gnuplot(gnuplot_script(chart, picture.extension() == ".png"), fresh);

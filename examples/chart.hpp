@@ -50,7 +50,7 @@ void draw(const Chart& chart, const std::filesystem::path& picture);
 /// What draw() gives to gnuplot, which writes the picture to its standard output.
 std::string gnuplot_script(const Chart& chart, bool png = false);
 
-/// Throws what draw() would throw for this name, before hours of computing.
-void check_picture_name(const std::filesystem::path& picture);
+/// Throws what draw() would throw for this name or place, before hours of computing.
+void check_picture(const std::filesystem::path& picture);
 
 }  // namespace examples

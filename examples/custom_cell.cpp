@@ -175,7 +175,7 @@ Curve learn(const std::string& name, const Settings& s, std::size_t most_steps, 
 // ---- the report --------------------------------------------------------------------------------------------------
 
 int check_and_learn(const Settings& s) {
-    check_picture_name(s.picture);
+    check_picture(s.picture);
     check_gradient(s.seed);
     std::printf("gradient check: the minimal gated unit agrees with finite differences\n");
 

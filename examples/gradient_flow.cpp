@@ -240,7 +240,7 @@ examples::Chart chart(const std::vector<Study>& studies, const Settings& s) {
 }
 
 int study_and_report(const Settings& s) {
-    examples::check_picture_name(s.picture);
+    examples::check_picture(s.picture);
     const auto start = std::chrono::steady_clock::now();
     const std::vector<Study> studies = run_studies(s);
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;

@@ -83,6 +83,12 @@ TEST_CASE("programs: a picture that cannot be drawn is refused before anything i
         CHECK(run.exit_code == 1);
         CHECK(run.err == name + ": chart: the picture's name must end in .svg or .png, not picture.jpg\n");
         CHECK(run.out.empty());
+
+        directory.write("file", "");
+        const Run nowhere = run_program(name, {"--out", "file/picture.svg"}, directory);
+        CHECK(nowhere.exit_code == 1);
+        CHECK_THAT(nowhere.err, Contains("cannot write file/picture.svg: Not a directory"));
+        CHECK(nowhere.out.empty());
     }
 }
 

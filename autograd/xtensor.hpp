@@ -21,36 +21,40 @@
 
 namespace xtape {
 
+/// Extents or strides in an xtensor: up to max_rank of them without a use of the heap.
+template <class I>
+using PerAxisOfView = xt::svector<I, max_rank>;
+
 /// An xtensor over memory that xtape owns, row-major. Reading and assigning elements copies nothing; it must not
 /// outlive what it looks at. The type depends on neither the instruction set nor XTENSOR_USE_XSIMD.
 template <class T>
 using TensorView =
     xt::xarray_adaptor<xt::xbuffer_adaptor<T*, xt::no_ownership, std::allocator<std::remove_const_t<T>>>,
-                       xt::layout_type::row_major, std::vector<std::size_t>>;
+                       xt::layout_type::row_major, PerAxisOfView<std::size_t>>;
 
 /// The same with any strides.
 template <class T>
 using StridedTensorView =
     xt::xarray_adaptor<xt::xbuffer_adaptor<T*, xt::no_ownership, std::allocator<std::remove_const_t<T>>>,
-                       xt::layout_type::dynamic, std::vector<std::size_t>>;
+                       xt::layout_type::dynamic, PerAxisOfView<std::size_t>>;
 
 template <class T>
 TensorView<T> tensor_view(T* elements, const Shape& shape) {
     typename TensorView<T>::storage_type buffer(std::move(elements), element_count(shape));
-    return {std::move(buffer), std::vector<std::size_t>(shape.begin(), shape.end())};
+    return {std::move(buffer), PerAxisOfView<std::size_t>(shape.begin(), shape.end())};
 }
 
 /// None of the strides may be negative.
 template <class T>
 StridedTensorView<T> tensor_view(T* elements, const Shape& shape, const Strides& strides) {
     std::size_t span = element_count(shape) > 0 ? 1 : 0;
-    std::vector<std::ptrdiff_t> steps(strides.begin(), strides.end());
+    PerAxisOfView<std::ptrdiff_t> steps(strides.begin(), strides.end());
     for (std::size_t axis = 0; axis < shape.size(); ++axis) {
         if (span > 0) span += (shape[axis] - 1) * static_cast<std::size_t>(steps[axis]);
         if (shape[axis] == 1) steps[axis] = 0;  // as xtensor wants it
     }
     typename StridedTensorView<T>::storage_type buffer(std::move(elements), span);
-    return {std::move(buffer), std::vector<std::size_t>(shape.begin(), shape.end()), std::move(steps)};
+    return {std::move(buffer), PerAxisOfView<std::size_t>(shape.begin(), shape.end()), std::move(steps)};
 }
 
 template <class E>

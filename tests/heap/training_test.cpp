@@ -8,6 +8,7 @@
 
 #include "nn/nn.hpp"
 #include "tests/catch.hpp"
+#include "tests/nn/numbers.hpp"  // xtensor itself
 
 extern "C" {
 void* __libc_malloc(std::size_t);
@@ -81,8 +82,8 @@ std::array<std::size_t, 8> allocations_of_steps(std::size_t B, std::size_t D, st
     nn::Engine engine(1);
     Model<T, Cell> model{{D, H, engine}, {H, classes, engine}};
     nn::Adam<T> optimizer(model, {.learning_rate = 1e-2});
-    Array<T> xs(Shape{steps, B, D});
-    for (std::size_t k = 0; k < xs.size(); ++k) xs.data()[k] = static_cast<T>(k % 13) / 13;
+    xt::xtensor<T, 3> xs = xt::zeros<T>(std::array{steps, B, D});
+    for (std::size_t k = 0; k < xs.size(); ++k) xs.flat(k) = static_cast<T>(k % 13) / 13;
     std::vector<int> targets(steps * B);
     for (std::size_t k = 0; k < targets.size(); ++k) targets[k] = static_cast<int>(k % classes);
 
@@ -98,7 +99,7 @@ std::array<std::size_t, 8> allocations_of_steps(std::size_t B, std::size_t D, st
         nn::clip_grad_norm(model, 1.0);
         optimizer.step();
         nn::zero_grad(model);
-        last_loss = loss.item();
+        last_loss = loss.value()();
         if (&count == &counts[0]) first_loss = last_loss;
         tape.clear();
         count = allocations - before;

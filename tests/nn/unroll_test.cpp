@@ -203,6 +203,6 @@ TEST_CASE("unroll: a scalar chain of 100,000 steps goes forward and backward") {
         dsum_dw += dh_dw;
     }
     CHECK(last.item() == Approx(h).epsilon(1e-12));
-    CHECK(total.item() == Approx(h_sum).epsilon(1e-12));
+    CHECK(total.item() == Approx(h_sum).epsilon(1e-10));
     CHECK(w.grad()() == Approx(dsum_dw).epsilon(1e-10));
 }

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <ranges>
 #include <string>
 
 #include "autograd/autograd.hpp"

@@ -120,8 +120,10 @@ public:
             }
             const Node<T>& addend = tape_.node(affine_.addends[k]);
             const Strides from = broadcast_strides(addend.shape, addend.full_strides(), shape_);
-            if (written) add_strided<T>(shape_, addend.value, from, value, dense_strides(shape_));
-            else copy_strided<T>(shape_, addend.value, from, value, dense_strides(shape_));
+            if (written)
+                add_strided<T>(shape_, addend.value, from, value, dense_strides(shape_));
+            else
+                copy_strided<T>(shape_, addend.value, from, value, dense_strides(shape_));
             written = true;
         }
         for (std::size_t j = 0; j < affine_.product_count; ++j) {
@@ -151,8 +153,8 @@ private:
         Products<T>& products = tape_.products();
         const std::size_t count = products.sites.size();
         for (std::size_t k = 1; k <= count; ++k) {
-            const std::size_t number = products.last_site + k < count ? products.last_site + k
-                                                                      : products.last_site + k - count;
+            const std::size_t number =
+                products.last_site + k < count ? products.last_site + k : products.last_site + k - count;
             const ProductSite<T>& site = products.sites[number];
             if (!matches(site)) continue;
             if (hoisted_ < max_products && taken(site)) {
@@ -206,7 +208,8 @@ private:
 
     bool taken(const ProductSite<T>& site) const {
         const std::size_t chunk = site.chunk_of_block[step_ / site.steps_per_chunk];
-        return chunk > 0 && tape_.products().chunks[chunk - 1].members[step_ % site.steps_per_chunk] != no_node;
+        return chunk > 0 &&
+               tape_.products().chunks[chunk - 1].members[step_ % site.steps_per_chunk] != no_node;
     }
 
     ProductRecord::Place find_place(std::size_t site_number) {
@@ -215,7 +218,8 @@ private:
         const std::size_t steps = site.steps_per_chunk;
         const std::size_t position = hoisted_ < max_products ? step_ : site.uses;
         const std::size_t slot = position % steps;
-        std::size_t* chunk = hoisted_ < max_products ? &site.chunk_of_block[position / steps] : &site.open_chunk;
+        std::size_t* chunk =
+            hoisted_ < max_products ? &site.chunk_of_block[position / steps] : &site.open_chunk;
         if (hoisted_ == max_products && slot == 0) *chunk = 0;
         if (*chunk == 0) {
             ProductChunk<T> fresh;
@@ -256,8 +260,11 @@ private:
                             dense_strides(Shape{y.rows, y.cols}));
         }
         const MatrixView<const T> b = rights_[hoisted_];
-        const T* const xs = tape_.at(sequence_).value + (chunk.first_step + chunk.ready_begin) * rows_ * b.rows;
-        gemm<T>(MatrixView<const T>(xs, steps * rows_, b.rows), b, T(bias_ != no_node), y);
+        const T* const xs =
+            tape_.at(sequence_).value + (chunk.first_step + chunk.ready_begin) * rows_ * b.rows;
+        const std::size_t blocks_left = (tape_.at(sequence_).shape[0] - chunk.first_step) / steps;
+        multiply(tape_, MatrixView<const T>(xs, steps * rows_, b.rows), b,
+                 tape_.node(affine_.products[hoisted_].b).owner, blocks_left, T(bias_ != no_node), y);
     }
 
     Var<T> append(ProductSite<T>& site, ProductChunk<T>& chunk, ProductRecord::Place place, T* value) {
@@ -273,8 +280,8 @@ private:
         }
         const ProductRecord record{place, static_cast<std::uint16_t>(affine_.product_count),
                                    static_cast<std::uint16_t>(affine_.addend_count)};
-        const Var<T> y =
-            tape_.record(rule(), std::span<const NodeIndex>(inputs, count), shape_, value, tape_.keep(record));
+        const Var<T> y = tape_.record(rule(), std::span<const NodeIndex>(inputs, count), shape_, value,
+                                      tape_.keep(record));
         tape_.at(y.index()).is_product = true;
         chunk.members[place.slot] = y.index();
         chunk.slots = std::max<std::size_t>(chunk.slots, place.slot + 1);
@@ -439,7 +446,7 @@ void pull_affine_values(Sweep<T>& sweep, NodeIndex index) {
     const auto& record = *static_cast<const ProductRecord*>(node.payload);
     const ProductChunk<T>& chunk = sweep.tape().products().chunks[record.place.chunk];
     const ProductSite<T>& site = sweep.tape().products().sites[chunk.site];
-        const T* const gradient = sweep.gradient(index);
+    const T* const gradient = sweep.gradient(index);
     const MatrixView<const T> dy(gradient, site.rows, site.cols);
 
     for (std::size_t k = 0; k < record.addend_count; ++k) {
@@ -476,7 +483,7 @@ void pull_affine(Pull<T>& node) {
             const Var<T> da = matmul(flat(dy), transpose(b));
             node.add(2 * j, reshape_to(da, a.shape()));
         }
-        if (node.wants(2 * j + 1)) node.add(2 * j + 1, Var<T>(matmul(transpose(flat(a)), flat(dy))));
+        if (node.wants(2 * j + 1)) node.add_product(2 * j + 1, flat(a), flat(dy));
     }
     for (std::size_t k = 0; k < record.addend_count; ++k) node.add(2 * record.product_count + k, dy);
 }

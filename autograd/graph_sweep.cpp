@@ -1,18 +1,50 @@
 #include "autograd/graph_sweep.hpp"
 
+#include <unordered_map>
+#include <utility>
+
+#include "autograd/joining.hpp"
+#include "autograd/matmul.hpp"
 #include "autograd/reductions.hpp"
 #include "autograd/views.hpp"
 
 namespace xtape {
 namespace {
 
+/// The gradients so far, by node.
+template <class T>
+struct Gradients {
+    explicit Gradients(NodeIndex count) : sums(count), wanted(count, false) {}
+
+    void add(NodeIndex index, const Var<T>& contribution) {
+        Var<T>& sum = sums[index];
+        sum = sum ? Var<T>(sum + contribution) : contribution;
+    }
+
+    /// The products that wait for a node, as one: Σ aᵀ dy is the product of all the a, and all the dy, one below the
+    /// other.
+    void add_products(NodeIndex index) {
+        const auto waiting = products.find(index);
+        if (waiting == products.end()) return;
+        auto& [as, dys] = waiting->second;
+        const Var<T> a = as.size() == 1 ? as[0] : concatenate<T>(std::span<const Var<T>>(as), 0);
+        const Var<T> dy = as.size() == 1 ? dys[0] : concatenate<T>(std::span<const Var<T>>(dys), 0);
+        add(index, Var<T>(matmul(transpose(a), dy)));
+        products.erase(waiting);
+    }
+
+    std::vector<Var<T>> sums;
+    std::vector<bool> wanted;
+    std::unordered_map<NodeIndex, std::pair<std::vector<Var<T>>, std::vector<Var<T>>>> products;
+};
+
 template <class T>
 class GraphPull final : public Pull<T> {
 public:
-    GraphPull(Tape<T>& tape, NodeIndex index, const std::vector<bool>& wanted, std::vector<Var<T>>& gradients)
-        : Pull<T>(tape, index, gradients[index]), wanted_(wanted), gradients_(gradients) {}
+    GraphPull(Tape<T>& tape, NodeIndex index, Gradients<T>& gradients)
+        : Pull<T>(tape, index, gradients.sums[index]), gradients_(gradients) {}
 
-    bool wants(std::size_t k) const override { return wanted_[this->node().inputs[k]]; }
+    bool wants(std::size_t k) const override { return gradients_.wanted[this->node().inputs[k]]; }
 
     using Pull<T>::add;
     void add(std::size_t k, const Var<T>& contribution) override {
@@ -20,9 +52,13 @@ public:
         const NodeIndex input = this->node().inputs[k];
         const Shape& shape = this->tape().at(input).shape;
         const Shape common = broadcast_shapes("gradient", contribution.shape(), shape);
-        const Var<T> mine = sum_to(broadcast_to(contribution, common), shape);
-        Var<T>& sum = gradients_[input];
-        sum = sum ? Var<T>(sum + mine) : mine;
+        gradients_.add(input, sum_to(broadcast_to(contribution, common), shape));
+    }
+    void add_product(std::size_t k, const Var<T>& a, const Var<T>& dy) override {
+        if (!wants(k)) return;
+        auto& [as, dys] = gradients_.products[this->node().inputs[k]];
+        as.push_back(a);
+        dys.push_back(dy);
     }
 
 protected:
@@ -31,8 +67,7 @@ protected:
     }
 
 private:
-    const std::vector<bool>& wanted_;
-    std::vector<Var<T>>& gradients_;
+    Gradients<T>& gradients_;
 };
 
 }  // namespace
@@ -42,7 +77,8 @@ std::vector<Var<T>> graph_sweep(const Var<T>& y, const Var<T>& seed, std::span<c
     Tape<T>& tape = y.tape();
     const NodeIndex count = y.index() + 1;
 
-    std::vector<bool> wanted(count, false);
+    Gradients<T> gradients(count);
+    std::vector<bool>& wanted = gradients.wanted;
     for (const Var<T>& x : xs) {
         if (x.index() < count) wanted[x.index()] = true;
     }
@@ -53,22 +89,24 @@ std::vector<Var<T>> graph_sweep(const Var<T>& y, const Var<T>& seed, std::span<c
         }
     }
 
-    std::vector<Var<T>> gradients(count);
-    gradients[y.index()] = seed ? seed : tape.constant(1);
+    gradients.sums[y.index()] = seed ? seed : tape.constant(1);
     for (NodeIndex index = count; index-- > 0;) {
-        if (!gradients[index] || !wanted[index]) continue;
-        gradients[index] = tape.apply_hooks(index, gradients[index]);
-        const Node<T>& node = tape.at(index);
-        if (node.rule == nullptr) continue;
-        GraphPull<T> pull(tape, index, wanted, gradients);
-        node.rule->pull(pull);
+        gradients.add_products(index);
+        Var<T>& gradient = gradients.sums[index];
+        if (!gradient || !wanted[index]) continue;
+        gradient = tape.apply_hooks(index, gradient);
+        const Rule<T>* rule = tape.at(index).rule;
+        if (rule == nullptr) continue;
+        GraphPull<T> pull(tape, index, gradients);
+        rule->pull(pull);
     }
 
     std::vector<Var<T>> results;
     results.reserve(xs.size());
     for (const Var<T>& x : xs) {
-        const bool reached = x.index() < count && gradients[x.index()];
-        results.push_back(reached ? gradients[x.index()] : Var<T>(broadcast_to(tape.constant(0), x.shape())));
+        const bool reached = x.index() < count && gradients.sums[x.index()];
+        results.push_back(reached ? gradients.sums[x.index()]
+                                  : Var<T>(broadcast_to(tape.constant(0), x.shape())));
     }
     return results;
 }

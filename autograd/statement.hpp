@@ -144,7 +144,7 @@ struct FusedRow {
         }
     };
 
-    static void forward(std::size_t n, const T* const* leaves, const T* constants, T* out) {
+    [[gnu::flatten]] static void forward(std::size_t n, const T* const* leaves, const T* constants, T* out) {
         Source source(leaves, constants);
         for (; source.i < n; source.i += N::size) {
             Memo memo;
@@ -153,8 +153,8 @@ struct FusedRow {
         }
     }
 
-    static void backward(std::size_t n, const T* const* leaves, const T* constants, const T* dy,
-                         const GradientRow<T>* gradients) {
+    [[gnu::flatten]] static void backward(std::size_t n, const T* const* leaves, const T* constants,
+                                          const T* dy, const GradientRow<T>* gradients) {
         Source source(leaves, constants);
         Sink sink(gradients);
         for (; source.i < n; source.i += N::size) {

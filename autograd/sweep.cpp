@@ -1,7 +1,9 @@
 #include "autograd/sweep.hpp"
 
 #include "autograd/graph_sweep.hpp"
+#include "autograd/matmul.hpp"
 #include "autograd/value_sweep.hpp"
+#include "autograd/views.hpp"
 
 namespace xtape {
 namespace {
@@ -81,6 +83,11 @@ std::vector<Var<T>> grad(const Var<T>& y, std::span<const Var<T>> xs, const Grad
 }
 
 template <class T>
+void Pull<T>::add_product(std::size_t k, const Var<T>& a, const Var<T>& dy) {
+    if (wants(k)) add(k, Var<T>(matmul(transpose(a), dy)));
+}
+
+template <class T>
 Var<T> stop_gradient(const Var<T>& x) {
     Tape<T>& tape = x.tape();
     const Node<T>& from = tape.node(x);
@@ -88,6 +95,9 @@ Var<T> stop_gradient(const Var<T>& x) {
     NoRecording no_gradient(tape);
     return tape.record_view(rule, tape.keep(x.index()), from.shape, from.strides, 0, nullptr);
 }
+
+template class Pull<float>;
+template class Pull<double>;
 
 #define XTAPE_INSTANTIATE(T)                                                                          \
     template void backward(const Var<T>&, BackwardOptions);                                           \

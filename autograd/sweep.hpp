@@ -92,6 +92,10 @@ public:
         add_statement(k, statement_of(contribution));
     }
 
+    /// Adds aᵀ dy, a M×K and dy M×N, to the gradient of input k. What many nodes add to the same matrix may be computed
+    /// as one product.
+    virtual void add_product(std::size_t k, const Var<T>& a, const Var<T>& dy);
+
 protected:
     ~Pull() = default;
     virtual void add_statement(std::size_t k, const Statement<T>& contribution) = 0;

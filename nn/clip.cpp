@@ -27,7 +27,7 @@ double largest_magnitude(const Parameter<T>& parameter) {
 }
 
 template <class T>
-double sum_of_squares(const Parameter<T>& parameter, double unit) {
+double sum_of_squares(const Parameter<T>& parameter, double scale) {
     const T* const g = gradient_of(parameter);
     // Several sums side by side, always the same ones, so that a compiler may use vectors.
     constexpr std::size_t width = 16;
@@ -36,12 +36,12 @@ double sum_of_squares(const Parameter<T>& parameter, double unit) {
     std::size_t k = 0;
     for (; k + width <= count; k += width) {
         for (std::size_t lane = 0; lane < width; ++lane) {
-            const double scaled = static_cast<double>(g[k + lane]) / unit;
+            const double scaled = static_cast<double>(g[k + lane]) * scale;
             sums[lane] += scaled * scaled;
         }
     }
     for (; k < count; ++k) {
-        const double scaled = static_cast<double>(g[k]) / unit;
+        const double scaled = static_cast<double>(g[k]) * scale;
         sums[0] += scaled * scaled;
     }
     double sum = 0;

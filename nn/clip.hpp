@@ -14,9 +14,9 @@ namespace detail {
 /// The largest |g|; NaN if there is one.
 template <class T>
 double largest_magnitude(const Parameter<T>& parameter);
-/// Σ (g / unit)²
+/// Σ (scale g)²
 template <class T>
-double sum_of_squares(const Parameter<T>& parameter, double unit);
+double sum_of_squares(const Parameter<T>& parameter, double scale);
 template <class T>
 void scale_gradient(Parameter<T>& parameter, double factor);
 template <class T>
@@ -27,15 +27,15 @@ void clamp_gradient(Parameter<T>& parameter, double bound);
 /// The norm of all gradients together: √Σ‖g‖². Throws GradientError, naming the parameter, if one isn't finite.
 template <Module M>
 double grad_norm(const M& module) {
-    const auto sum_over_all = [&](double unit) {
+    const auto norm_scaled_by = [&](double scale) {
         double sum = 0;
         for_each_parameter(module, [&](const auto& p) {
-            if (p.has_grad()) sum += detail::sum_of_squares(p, unit);
+            if (p.has_grad()) sum += detail::sum_of_squares(p, scale);
         });
-        return sum;
+        return std::sqrt(sum) / scale;
     };
-    const double sum = sum_over_all(1);
-    if (std::isfinite(sum)) return std::sqrt(sum);
+    const double norm = norm_scaled_by(1);
+    if (std::isfinite(norm)) return norm;
 
     double largest = 0;
     for_each_parameter(module, [&](const Path& path, const auto& p) {
@@ -44,7 +44,11 @@ double grad_norm(const M& module) {
             throw GradientError("[grad_norm] the gradient of " + path.string() + " is not finite");
         largest = std::max(largest, magnitude);
     });
-    return largest * std::sqrt(sum_over_all(largest));  // the squares alone had overflowed
+    const double without_overflow =
+        norm_scaled_by(std::exp2(-std::ilogb(largest)));  // the squares alone had overflowed
+    if (!std::isfinite(without_overflow))
+        throw GradientError("[grad_norm] the norm of all gradients overflows");
+    return without_overflow;
 }
 
 /// Scales all gradients by max_norm / norm if their norm is larger; returns the norm that they had. Throws

@@ -214,6 +214,14 @@ TEST_CASE("formula 12: gradients whose squares overflow are clipped nevertheless
     CHECK(p.b.grad()(1) == Approx(0.8));
 }
 
+TEST_CASE("formula 12: a norm that no double can hold is refused, and nothing is changed") {
+    Pair p;
+    p.a.grad()(0) = 1.5e308;
+    p.b.grad()(1) = 1.5e308;
+    CHECK_THROWS_AS(nn::clip_grad_norm(p, 1.0), xtape::GradientError);
+    CHECK(p.a.grad()(0) == 1.5e308);
+}
+
 TEST_CASE("formula 12: clipping by value takes each element to the interval") {
     Pair p;
     p.a.grad()(1) = -7;

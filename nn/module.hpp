@@ -70,10 +70,13 @@ template <class M, class F>
 void walk(M& module, const Path& path, F& f) {
     using Plain = std::remove_const_t<M>;
     if constexpr (is_parameter<Plain>) {
-        if constexpr (std::invocable<F&, const Path&, M&>)
+        if constexpr (std::invocable<F&, const Path&, M&>) {
             f(path, module);
-        else
+        } else {
+            static_assert(std::invocable<F&, M&>,
+                          "a module of float where one of double is wanted, or the reverse");
             f(module);
+        }
     } else if constexpr (HasVisit<Plain>) {
         // `visit` only says what there is, so one that isn't const will do for a const module.
         const_cast<Plain&>(module).visit([&](std::string_view name, auto& member) {

@@ -142,6 +142,38 @@ TEST_CASE("unroll: a carried state is a constant, so that no gradient reaches th
     CHECK_FALSE(carried.on(tape).needs_gradient());
 }
 
+namespace {
+
+/// x passed on after one, two and three steps.
+struct Delay {
+    struct State {
+        Var<double> h, before, first;
+    };
+    State operator()(const Var<double>& x, const State& s) { return {s.before, s.first, x}; }
+    State initial_state(Tape<double>& tape, std::size_t batch) const {
+        const Var<double> zero = nn::zeros(tape, {batch});
+        return {zero, zero, zero};
+    }
+};
+
+}  // namespace
+
+TEST_CASE("unroll: a state is as many Vars as the cell says, and all of them are carried") {
+    Delay delay;
+    nn::CarriedState<Delay::State> carried;
+    Tape<double> tape;
+    std::vector<double> seen;
+    for (double start : {1.0, 3.0, 5.0}) {
+        const Matrix x{{start}, {start + 1}};
+        for (double y : nn::unroll(delay, tape.constant(x), carried).outputs.value()) seen.push_back(y);
+        tape.clear();
+    }
+    CHECK(seen == std::vector<double>{0, 0, 1, 2, 3, 4});
+    static_assert(nn::var_count<Delay::State>() == 3);
+    static_assert(nn::var_count<nn::LSTMCell<double>::State>() == 2);
+    static_assert(nn::var_count<Var<double>>() == 1);
+}
+
 TEST_CASE("unroll: one step, one sample, one input and one unit are sizes like any other") {
     nn::Engine engine(1);
     const auto check = [&](const auto& make) {

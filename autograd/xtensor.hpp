@@ -6,9 +6,11 @@
 #if __has_include(<xtensor/containers/xadapt.hpp>)
 #include <xtensor/containers/xadapt.hpp>
 #include <xtensor/core/xnoalias.hpp>
+#include <xtensor/views/xstrided_view.hpp>
 #else
 #include <xtensor/xadapt.hpp>
 #include <xtensor/xnoalias.hpp>
+#include <xtensor/xstrided_view.hpp>
 #endif
 
 #include <cstddef>

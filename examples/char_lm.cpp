@@ -307,9 +307,7 @@ int read_and_train(const Settings& s) {
     return train<nn::LSTMCell<float>>(s, std::move(data));
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "Learns to predict the next character of a text, reports bits per character on a part that is held "
@@ -345,5 +343,10 @@ int main(int argc, char** argv) {
     app.add_option("--start", s.start,
                    "begin with the parameters of an earlier run on the same text and sizes")
         ->check(CLI::ExistingFile);
-    return run(app, argc, argv, [&] { return read_and_train(s); });
+    if (const auto exit_code = examples::parse(app, argc, argv)) return *exit_code;
+    return read_and_train(s);
 }
+
+}  // namespace
+
+int main(int argc, char** argv) { return examples::run(program, argc, argv); }

@@ -2,15 +2,16 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstring>
 #include <exception>
-#include <functional>
 #include <iostream>
+#include <optional>
 
 namespace examples {
 
-/// Reads the command line and runs `body`. What it returns is the exit code; an exception is printed as one line
-/// on stderr and gives 1, a wrong command line gives 2, --help gives 0.
-inline int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
+/// Reads the command line. If the program is to end now, its exit code: 0 after --help, 2 after a wrong
+/// option, which is explained on stderr.
+inline std::optional<int> parse(CLI::App& app, int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -18,11 +19,19 @@ inline int run(CLI::App& app, int argc, char** argv, const std::function<int()>&
         app.exit(error, std::cout, std::cerr);
         return is_help ? 0 : 2;
     }
+    return {};
+}
+
+/// Runs `program(argc, argv)`, which returns the exit code. An exception is printed as one line on stderr and
+/// gives 1.
+template <class Program>
+int run(Program&& program, int argc, char** argv) noexcept {
     try {
-        return body();
+        return program(argc, argv);
     } catch (const std::exception& error) {
+        const char* const slash = std::strrchr(argv[0], '/');
         std::fflush(stdout);
-        std::cerr << app.get_name() << ": " << error.what() << '\n';
+        std::fprintf(stderr, "%s: %s\n", slash != nullptr ? slash + 1 : argv[0], error.what());
         return 1;
     }
 }

@@ -220,9 +220,7 @@ int check_and_learn(const Settings& s) {
     return unit.errors.back() < s.goal ? 0 : 1;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "A cell of one's own: checks the gradient of a minimal gated unit, then trains it, and an RNN beside "
@@ -240,5 +238,10 @@ int main(int argc, char** argv) {
     app.add_option("--seed", s.seed, "of the weights and the sequences");
     app.add_option("-o,--out", s.picture,
                    "picture of the learning curves, .svg or .png; a .csv goes beside it");
-    return run(app, argc, argv, [&] { return check_and_learn(s); });
+    if (const auto exit_code = examples::parse(app, argc, argv)) return *exit_code;
+    return check_and_learn(s);
 }
+
+}  // namespace
+
+int main(int argc, char** argv) { return examples::run(program, argc, argv); }

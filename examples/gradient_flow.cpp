@@ -258,9 +258,7 @@ int study_and_report(const Settings& s) {
     return 0;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int program(int argc, char** argv) {
     Settings s;
     CLI::App app("How far back a gradient reaches in an RNN, an LSTM and a GRU: its size at every time step.",
                  "gradient_flow");
@@ -277,5 +275,10 @@ int main(int argc, char** argv) {
     app.add_option("--every", s.every, "print every so many steps; the CSV has all")
         ->check(CLI::Range(1, 100000));
     app.add_option("-o,--out", s.picture, "picture, .svg or .png; the numbers go beside it as .csv");
-    return examples::run(app, argc, argv, [&] { return study_and_report(s); });
+    if (const auto exit_code = examples::parse(app, argc, argv)) return *exit_code;
+    return study_and_report(s);
 }
+
+}  // namespace
+
+int main(int argc, char** argv) { return examples::run(program, argc, argv); }

@@ -46,16 +46,14 @@ TensorView<T> tensor_view(T* elements, const Shape& shape) {
     return {std::move(buffer), PerAxisOfView<std::size_t>(shape.begin(), shape.end())};
 }
 
-/// None of the strides may be negative.
 template <class T>
 StridedTensorView<T> tensor_view(T* elements, const Shape& shape, const Strides& strides) {
-    std::size_t span = element_count(shape) > 0 ? 1 : 0;
     PerAxisOfView<std::ptrdiff_t> steps(strides.begin(), strides.end());
     for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-        if (span > 0) span += (shape[axis] - 1) * static_cast<std::size_t>(steps[axis]);
         if (shape[axis] == 1) steps[axis] = 0;  // as xtensor wants it
     }
-    typename StridedTensorView<T>::storage_type buffer(std::move(elements), span);
+    // An adaptor insists on as many elements as its shape has, however far apart they lie.
+    typename StridedTensorView<T>::storage_type buffer(std::move(elements), element_count(shape));
     return {std::move(buffer), PerAxisOfView<std::size_t>(shape.begin(), shape.end()), std::move(steps)};
 }
 

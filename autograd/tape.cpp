@@ -21,6 +21,11 @@ void Tape<T>::throw_invalid(const Var<T>& var) const {
 }
 
 template <class T>
+void Tape<T>::throw_released(const char* op) {
+    throw TapeError(std::string("[") + op + "] a value that an earlier backward was asked to release");
+}
+
+template <class T>
 Node<T>& Tape<T>::append(const Shape& shape, T* value) {
     if (size_ / chunk_size == chunks_.size()) {
         constexpr std::align_val_t alignment{alignof(Node<T>)};
@@ -64,6 +69,7 @@ Var<T> Tape<T>::record(const Rule<T>& rule, std::span<const NodeIndex> inputs, c
     bool needs_gradient = false;
     bool is_distinct = false;  // as it is an input's
     for (NodeIndex input : inputs) {
+        refuse_released(rule.name, input);
         needs_gradient |= at(input).needs_gradient;
         is_distinct |= &at(input).shape == &shape;
     }
@@ -87,6 +93,7 @@ Var<T> Tape<T>::record_view(const Rule<T>& rule, const Var<T>& base, const Layou
 template <class T>
 Var<T> Tape<T>::record_view(const Rule<T>& rule, const NodeIndex* base, const Shape& shape,
                             const Strides* strides, std::ptrdiff_t offset, const void* payload) {
+    refuse_released(rule.name, *base);
     const Node<T>& from = at(*base);
     Node<T>& result = append(shape, from.value + offset);  // nodes don't move
     result.rule = &rule;
@@ -248,18 +255,14 @@ std::size_t Var<T>::extent(std::ptrdiff_t axis) const {
 template <class T>
 StridedTensorView<const T> Var<T>::value() const {
     const Node<T>& node = this->node();
-    if (index_ < tape_->released_ && node.rule != nullptr) {
-        throw TapeError("[value] backward released the values of this tape");
-    }
+    tape_->refuse_released("value", index_);
     return tensor_view(static_cast<const T*>(node.value), node.shape, node.full_strides());
 }
 
 template <class T>
 T Var<T>::item() const {
     if (size() != 1) throw ShapeError("[item] wants one element, has shape " + to_string(shape()));
-    if (index_ < tape_->released_ && node().rule != nullptr) {
-        throw TapeError("[item] backward released the values of this tape");
-    }
+    tape_->refuse_released("item", index_);
     return *node().value;
 }
 

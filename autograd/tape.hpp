@@ -166,6 +166,11 @@ private:
     };
 
     [[noreturn]] void throw_invalid(const Var<T>& var) const;
+    [[noreturn]] static void throw_released(const char* op);
+    /// Leaves keep their values.
+    void refuse_released(const char* op, NodeIndex index) const {
+        if (index < released_ && at(index).rule != nullptr) throw_released(op);
+    }
     template <class V>
     Var<T> leaf(const V& value, bool wanted);
     Var<T> new_leaf(const Shape& shape, T* value, bool wanted);

@@ -31,12 +31,16 @@ namespace detail {
 
 [[noreturn]] void throw_bad_index(const char* op, std::intmax_t index, std::size_t extent);
 
-template <class T, class Index>
-void check_index(const char* op, Index index, std::size_t extent, std::size_t& position) {
-    const auto wide = static_cast<std::intmax_t>(index);
-    const auto limit = static_cast<std::intmax_t>(extent);
-    if (wide < -limit || wide >= limit) throw_bad_index(op, wide, extent);
-    position = static_cast<std::size_t>(wide < 0 ? wide + limit : wide);
+/// The position that an index names on an axis.
+template <std::integral Index>
+std::size_t checked_position(const char* op, Index index, std::size_t extent) {
+    const auto position = static_cast<std::size_t>(index);  // of a negative one, modulo 2^64
+    if (std::is_signed_v<Index> && index < Index(0)) {
+        if (position + extent >= extent) throw_bad_index(op, static_cast<std::intmax_t>(index), extent);
+        return position + extent;
+    }
+    if (position >= extent) throw_bad_index(op, static_cast<std::intmax_t>(index), extent);
+    return position;
 }
 
 template <class T, class I>
@@ -51,9 +55,9 @@ Positions positions(const char* op, Tape<T>& tape, const I& indices, std::size_t
     if constexpr (XtensorExpression<I>) {
         const auto end = indices.template end<xt::layout_type::row_major>();
         for (auto index = indices.template begin<xt::layout_type::row_major>(); index != end; ++index)
-            check_index<T>(op, *index, extent, *at++);
+            *at++ = checked_position(op, *index, extent);
     } else {
-        for (auto index : indices) check_index<T>(op, index, extent, *at++);
+        for (auto index : indices) *at++ = checked_position(op, index, extent);
     }
     return {data, shape};
 }

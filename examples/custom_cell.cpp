@@ -183,25 +183,28 @@ int check_and_learn(const Settings& s) {
                 s.batch, s.hidden, baseline, s.goal);
     const Interrupt interrupt;
     const Curve unit = learn<MinimalGatedUnit<float>>("minimal gated unit", s, s.steps, interrupt);
-    const auto as_many = static_cast<std::size_t>(unit.steps.back());
+    const auto longer = 4 * static_cast<std::size_t>(unit.steps.back());
     Curve rnn;
-    if (!interrupt.requested()) rnn = learn<nn::RNNCell<float>>("RNN", s, as_many, interrupt);
+    if (!interrupt.requested()) rnn = learn<nn::RNNCell<float>>("RNN", s, longer, interrupt);
 
     const std::filesystem::path numbers = std::filesystem::path(s.picture).replace_extension(".csv");
-    save_csv(numbers, {{"step", unit.steps}, {"minimal gated unit", unit.errors}, {"RNN", rnn.errors}});
+    save_csv(numbers, {{"step of the minimal gated unit", unit.steps},
+                       {"its error", unit.errors},
+                       {"step of the RNN", rnn.steps},
+                       {"its error", rnn.errors}});
     std::printf("saved: %s\n", numbers.c_str());
     std::fflush(stdout);
 
-    const std::vector<double> ends{0, std::max(1.0, unit.steps.back())};
+    const std::vector<double> ends{0, std::max(1.0, (rnn.steps.empty() ? unit : rnn).steps.back())};
     char goal[32];
     std::snprintf(goal, sizeof goal, "goal (%g)", s.goal);
-    Panel panel{"", "training step", "mean square error on 500 new sequences", true, Corner::bottom_left, {}};
+    Panel panel{"", "training step", "mean square error on 500 new sequences", true, Corner::top_right, {}};
     panel.series = {{"minimal gated unit", unit.steps, unit.errors, Series::Style::line, 1},
                     {"RNN", rnn.steps, rnn.errors, Series::Style::line, 0},
                     {"always saying 1 (0.167)", ends, {baseline, baseline}, Series::Style::reference},
                     {goal, ends, {s.goal, s.goal}, Series::Style::reference}};
     char ends_at[200];
-    std::snprintf(ends_at, sizeof ends_at, "The unit ends at %.4f after %.0f training steps",
+    std::snprintf(ends_at, sizeof ends_at, "The unit is at %.4f after %.0f training steps",
                   unit.errors.back(), unit.steps.back());
     std::string caption =
         "Two numbers of a sequence are marked; after the last step the cell is to say their sum. A gated "
@@ -209,8 +212,8 @@ int check_and_learn(const Settings& s) {
         "a number until the end, and its gradient reaches back to where it was read. " +
         std::string(ends_at);
     if (!rnn.errors.empty()) {
-        std::snprintf(ends_at, sizeof ends_at, ", the RNN, trained in the same way, at %.4f",
-                      rnn.errors.back());
+        std::snprintf(ends_at, sizeof ends_at, ", the RNN, trained in the same way, at %.4f after %.0f",
+                      rnn.errors.back(), rnn.steps.back());
         caption += ends_at;
     }
     draw({"The adding problem over " + std::to_string(s.length) + " time steps", caption + ".", {panel}},

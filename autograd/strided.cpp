@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "autograd/arena.hpp"
 #include "autograd/pack.hpp"
@@ -16,6 +17,19 @@ void add_dense_row(std::size_t n, const T* from, T* to) {
     std::size_t i = 0;
     for (; i + N::size <= n; i += N::size) (N::load(to + i) + N::load(from + i)).store(to + i);
     for (; i < n; ++i) to[i] += from[i];
+}
+
+template <class T>
+T sum_steps(std::size_t n, const T* from, std::ptrdiff_t stride) {
+    constexpr std::size_t block = 256;
+    if (n > block) {
+        const std::size_t half = n / 2;
+        return sum_steps(half, from, stride) +
+               sum_steps(n - half, from + static_cast<std::ptrdiff_t>(half) * stride, stride);
+    }
+    T sum = 0;
+    for (std::size_t i = 0; i < n; ++i, from += stride) sum += *from;
+    return sum;
 }
 
 template <class T, class Arch>
@@ -60,16 +74,12 @@ void add_row(std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to, st
     } else if (from_stride == 1 && to_stride == 0) {
         *to += sum_row(n, from);
     } else if (to_stride == 0) {
-        T sum = 0;
-        for (std::size_t i = 0; i < n; ++i, from += from_stride) sum += *from;
-        *to += sum;
+        *to += sum_steps(n, from, from_stride);
     } else {
         for (std::size_t i = 0; i < n; ++i, from += from_stride, to += to_stride) *to += *from;
     }
 }
 
-// Row by row, a block of rows at a time summed apart, so that the error of a long sum grows with the number of blocks
-// and not of rows.
 template <class T>
 void add_columns(std::size_t rows, std::size_t columns, const T* from, std::ptrdiff_t row_stride, T* to) {
     constexpr std::size_t row_block = 128;
@@ -78,15 +88,15 @@ void add_columns(std::size_t rows, std::size_t columns, const T* from, std::ptrd
         for (std::size_t i = 0; i < rows; ++i, from += row_stride) add_row(columns, from, 1, to, 1);
         return;
     }
+    // By halves, so that the error of a long sum hardly grows with its length.
+    const std::size_t half = rows / 2;
+    const T* const second = from + static_cast<std::ptrdiff_t>(half) * row_stride;
     alignas(buffer_alignment) T sum[column_block];
     for (std::size_t j = 0; j < columns; j += column_block) {
         const std::size_t width = std::min(column_block, columns - j);
-        for (std::size_t i = 0; i < rows; i += row_block) {
+        for (const auto& [first_row, count] : {std::pair(from, half), std::pair(second, rows - half)}) {
             std::fill_n(sum, width, T(0));
-            const T* row = from + static_cast<std::ptrdiff_t>(i) * row_stride + j;
-            for (std::size_t k = i; k < std::min(i + row_block, rows); ++k, row += row_stride) {
-                add_row(width, row, 1, sum, 1);
-            }
+            add_columns(count, width, first_row + j, row_stride, sum);
             add_row(width, static_cast<const T*>(sum), 1, to + j, 1);
         }
     }
@@ -114,7 +124,8 @@ void add_strided(const Shape& shape, const T* from, const Strides& from_strides,
     rows.add(to_strides);
     rows.merge();
     if (rows.empty()) return;
-    if (rows.rank() == 2 && rows.outer_stride(1) == 0 && rows.inner_stride(1) == 1 && rows.inner_stride(0) == 1) {
+    if (rows.rank() == 2 && rows.outer_stride(1) == 0 && rows.inner_stride(1) == 1 &&
+        rows.inner_stride(0) == 1) {
         add_columns(rows.outer_extent(), rows.row_length(), from, rows.outer_stride(0), to);
         return;
     }
@@ -129,7 +140,7 @@ void add_strided(const Shape& shape, const T* from, const Strides& from_strides,
     template void add_strided(const Shape&, const T*, const Strides&, T*, const Strides&);  \
     template void copy_row(std::size_t, const T*, std::ptrdiff_t, T*, std::ptrdiff_t);      \
     template void add_row(std::size_t, const T*, std::ptrdiff_t, T*, std::ptrdiff_t);       \
-    template void add_columns(std::size_t, std::size_t, const T*, std::ptrdiff_t, T*);                          \
+    template void add_columns(std::size_t, std::size_t, const T*, std::ptrdiff_t, T*);      \
     template T sum_row(std::size_t, const T*);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

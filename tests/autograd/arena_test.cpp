@@ -1,0 +1,125 @@
+#include "autograd/arena.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "tests/catch.hpp"
+
+using namespace xtape;
+
+namespace {
+
+bool is_aligned(const std::byte* data) {
+    return reinterpret_cast<std::uintptr_t>(data) % buffer_alignment == 0;
+}
+
+bool holds_only(std::byte mark, const std::byte* data, std::size_t bytes) {
+    return std::all_of(data, data + bytes, [&](std::byte each) { return each == mark; });
+}
+
+}  // namespace
+
+TEST_CASE("arena: buffers are aligned and apart from each other", "[arena]") {
+    Arena arena;
+    std::vector<std::pair<std::byte*, std::size_t>> buffers;
+    for (std::size_t bytes : {1u, 64u, 65u, 1000u, 70000u, 0u, 8u, 300000u, 64u}) {
+        std::byte* data = arena.allocate(bytes);
+        REQUIRE(is_aligned(data));
+        std::memset(data, static_cast<int>(buffers.size()), bytes);
+        buffers.emplace_back(data, bytes);
+        std::byte* record = arena.allocate_record(24);
+        std::memset(record, 0xFF, 24);
+    }
+    for (std::size_t k = 0; k < buffers.size(); ++k) {
+        CHECK(holds_only(std::byte(k), buffers[k].first, buffers[k].second));
+    }
+}
+
+TEST_CASE("arena: after clear or rewind the same memory is given out again", "[arena]") {
+    Arena arena;
+    const auto fill = [&] {
+        std::vector<std::byte*> result;
+        for (std::size_t k = 0; k < 200; ++k) result.push_back(arena.allocate(100 * k));
+        return result;
+    };
+    const auto first = fill();
+    arena.clear();
+    CHECK(fill() == first);
+    const std::size_t capacity = arena.capacity();
+    const auto mark = arena.mark();
+    const auto more = fill();
+    arena.rewind(mark);
+    CHECK(fill() == more);
+    arena.clear();
+    CHECK(fill() == first);
+    CHECK(arena.capacity() > capacity);
+}
+
+TEST_CASE("arena: capacity counts what was asked of the heap, and stops growing", "[arena]") {
+    Arena arena;
+    CHECK(arena.capacity() == 0);
+    for (int round = 0; round < 10; ++round) {
+        arena.clear();
+        for (std::size_t k = 1; k < 50; ++k) arena.allocate(1000 * k);
+    }
+    CHECK(arena.capacity() >= 49 * 50 / 2 * 1000);
+    CHECK(arena.capacity() <= 8 * 49 * 50 / 2 * 1000);
+}
+
+TEST_CASE("pool: buffers in use never overlap, whatever the order of their lives", "[arena]") {
+    Pool pool;
+    std::mt19937 engine(1);
+    struct Buffer {
+        std::byte* data;
+        std::size_t bytes;
+        std::byte mark;
+    };
+    std::vector<Buffer> live;
+    for (int round = 0; round < 3000; ++round) {
+        if (live.size() < 40 || engine() % 2 == 0) {
+            const std::size_t bytes = engine() % 3 == 0 ? engine() % 10000 : engine() % 300;
+            Buffer buffer{pool.allocate(bytes), bytes, std::byte(engine() % 256)};
+            REQUIRE(is_aligned(buffer.data));
+            std::memset(buffer.data, static_cast<int>(buffer.mark), bytes);
+            live.push_back(buffer);
+        } else {
+            const std::size_t k = engine() % live.size();
+            REQUIRE(holds_only(live[k].mark, live[k].data, live[k].bytes));
+            pool.release(live[k].data, live[k].bytes);
+            live[k] = live.back();
+            live.pop_back();
+        }
+    }
+}
+
+TEST_CASE("pool: a released buffer serves the next request of its size", "[arena]") {
+    Pool pool;
+    std::byte* first = pool.allocate(1000);
+    std::byte* second = pool.allocate(1000);
+    CHECK(first != second);
+    pool.release(first, 1000);
+    CHECK(pool.allocate(1000) == first);
+    const std::size_t capacity = pool.capacity();
+    for (int k = 0; k < 1000; ++k) pool.release(pool.allocate(500), 500);
+    CHECK(pool.capacity() == capacity);
+}
+
+TEST_CASE("pool: a donated buffer serves only requests that it can hold", "[arena]") {
+    Arena arena;
+    for (std::size_t bytes : {64u, 100u, 128u, 1000u, 1023u, 1024u, 5000u}) {
+        Pool pool;
+        std::byte* lent = arena.allocate(bytes);
+        pool.donate(lent, bytes);
+        std::size_t largest_served = 0;
+        for (std::size_t request = 1; request < 2 * bytes; ++request) {
+            if (pool.allocate(request) != lent) continue;
+            largest_served = request;
+            pool.donate(lent, bytes);
+        }
+        CHECK(largest_served <= bytes);
+        CHECK(2 * largest_served > bytes);
+    }
+}

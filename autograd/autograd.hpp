@@ -2,6 +2,7 @@
 
 // All of xtape::autograd.
 
+#include "autograd/count.hpp"
 #include "autograd/cumsum.hpp"
 #include "autograd/error.hpp"
 #include "autograd/gradcheck.hpp"

@@ -1,82 +1,25 @@
-#include <algorithm>
-#include <optional>
-#include <vector>
-
 #include "autograd/contraction.hpp"
+
+#include <algorithm>
+
 #include "autograd/gemm.hpp"
 #include "autograd/strided.hpp"
-#include "autograd/value_sweep.hpp"
 #include "autograd/views.hpp"
-
-// Sums of products Σ_j a_j b_j + addends as one node. Forward, every product is accumulated into the node's value.
-// Backward, each a_j receives dy b_jᵀ at once, while the dy of many uses of the same b_j wait side by side in a chunk,
-// see products.hpp, until b_j receives a_jᵀ dy for all of them as one product.
 
 namespace xtape {
 namespace {
 
+using detail::matrix_of;
+using detail::multiply;
+
 constexpr std::size_t rows_per_chunk = 256;
 constexpr std::size_t expected_uses = 16;  // of a matrix that is used a second time
-
-/// A tensor's leading axes as the rows of a matrix, if strides allow it.
-template <class T>
-std::optional<MatrixView<T>> as_rows(T* data, const Shape& shape, const Strides& strides) {
-    const std::size_t cols = shape.back();
-    if (shape.size() == 1) return MatrixView<T>(data, 1, cols, static_cast<std::ptrdiff_t>(cols), strides[0]);
-    if (shape.size() == 2) return MatrixView<T>(data, shape[0], cols, strides[0], strides[1]);
-    Shape leading = shape;
-    Strides leading_strides = strides;
-    leading.erase(shape.size() - 1);
-    leading_strides.erase(shape.size() - 1);
-    const std::size_t rows = element_count(leading);
-    const auto flat = reshaped_strides(leading, leading_strides, Shape{rows});
-    if (!flat) return std::nullopt;
-    return MatrixView<T>(data, rows, cols, (*flat)[0], strides.back());
-}
-
-template <class T>
-MatrixView<const T> matrix_of(const Node<T>& node) {
-    if (node.shape.size() == 2) {
-        const bool dense = node.is_dense();
-        return {node.value, node.shape[0], node.shape[1],
-                dense ? static_cast<std::ptrdiff_t>(node.shape[1]) : (*node.strides)[0],
-                dense ? 1 : (*node.strides)[1]};
-    }
-    return *as_rows<const T>(node.value, node.shape, node.full_strides());
-}
-
-/// Whether a product can be written there: rows of neighbours, none on top of another.
-template <class T>
-bool takes_rows(const MatrixView<T>& c) {
-    return c.col_stride == 1 && (c.rows <= 1 || c.row_stride >= static_cast<std::ptrdiff_t>(c.cols));
-}
 
 template <class T>
 bool same(const MatrixView<const T>& a, const MatrixView<const T>& b) {
     return a.data == b.data && a.rows == b.rows && a.cols == b.cols && a.row_stride == b.row_stride &&
            a.col_stride == b.col_stride;
 }
-
-// ---- packed weights ---------------------------------------------------------------------------------------------
-
-/// c = a b + beta c, by the packed form of b where that pays for the `uses` products expected.
-template <class T>
-void multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeIndex b_owner,
-              std::size_t uses, T beta, MatrixView<T> c) {
-    auto& packed = tape.products().packed;
-    const auto found = std::find_if(packed.begin(), packed.end(), [&](const auto& entry) {
-        return entry.owner == b_owner && same(entry.matrix, b);
-    });
-    if (found != packed.end()) return gemm(a, found->packed, beta, c);
-    if (uses < 2 || !packing_pays<T>(a.rows, b.rows, b.cols, uses, b.col_stride != 1))
-        return gemm<T>(a, b, beta, c);
-    const std::size_t bytes = packed_size<T>(b.rows, b.cols) * sizeof(T);
-    auto* memory = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
-    packed.push_back({b, b_owner, pack(b, memory), bytes});
-    gemm(a, packed.back().packed, beta, c);
-}
-
-// ---- forward ----------------------------------------------------------------------------------------------------
 
 template <class T>
 class AffineRecorder {
@@ -280,8 +223,8 @@ private:
         }
         const ProductRecord record{place, static_cast<std::uint16_t>(affine_.product_count),
                                    static_cast<std::uint16_t>(affine_.addend_count)};
-        const Var<T> y = tape_.record(rule(), std::span<const NodeIndex>(inputs, count), shape_, value,
-                                      tape_.keep(record));
+        const Var<T> y = tape_.record(detail::affine_rule<T>(), std::span<const NodeIndex>(inputs, count),
+                                      shape_, value, tape_.keep(record));
         tape_.at(y.index()).is_product = true;
         chunk.members[place.slot] = y.index();
         chunk.slots = std::max<std::size_t>(chunk.slots, place.slot + 1);
@@ -291,8 +234,6 @@ private:
         tape_.products().members_end = y.index() + 1;
         return y;
     }
-
-    static const Rule<T>& rule();
 
     Tape<T>& tape_;
     const Affine<T>& affine_;
@@ -307,223 +248,33 @@ private:
     std::size_t step_ = 0;
 };
 
-// ---- backward ---------------------------------------------------------------------------------------------------
-
-/// The gradient of matrix b, as a matrix, ready to be added to. If nothing was added before and b is all that its
-/// owner holds, `first` says that the caller may write.
-template <class T>
-MatrixView<T> matrix_target(Sweep<T>& sweep, NodeIndex index, bool& first) {
-    const Node<T>& node = sweep.node(index);
-    const NodeIndex owner = sweep.gradient_owner(index);
-    const Strides strides = node.full_strides();
-    const bool repeats = std::find(strides.begin(), strides.end(), 0) != strides.end();
-    if (node.size() == sweep.node(owner).size() && owner == node.owner && !repeats) {
-        T* data = sweep.whole_target(owner, first);
-        return *as_rows(data + (node.value - sweep.node(owner).value), node.shape, strides);
-    }
-    first = false;
-    const auto target = sweep.target(index);
-    return *as_rows(target.data, node.shape, target.strides);
-}
-
-/// db += aᵀ dy, for a gradient that lies in either order.
-template <class T>
-void add_matrix_gradient(Sweep<T>& sweep, NodeIndex b, MatrixView<const T> a, MatrixView<const T> dy) {
-    bool first = false;
-    const MatrixView<T> db = matrix_target(sweep, b, first);
-    const T beta = first ? T(0) : T(1);
-    if (takes_rows(db))
-        gemm<T>(a.transposed(), dy, beta, db);
-    else if (takes_rows(db.transposed()))
-        gemm<T>(dy.transposed(), a, beta, db.transposed());
-    else {
-        // Neither rows nor columns lie side by side: a view with steps, or broadcast.
-        std::vector<T> product(db.rows * db.cols);
-        gemm<T>(a.transposed(), dy, T(0), MatrixView<T>(product.data(), db.rows, db.cols));
-        const Shape shape{db.rows, db.cols};
-        add_strided(shape, static_cast<const T*>(product.data()), dense_strides(shape), db.data,
-                    Strides{db.row_stride, db.col_stride});
-    }
-}
-
-/// da += dy bᵀ.
-template <class T>
-void add_left_gradient(Sweep<T>& sweep, NodeIndex a, MatrixView<const T> dy, MatrixView<const T> b,
-                       NodeIndex b_owner, std::size_t uses) {
-    const Node<T>& node = sweep.node(a);
-    bool first = false;
-    MatrixView<T> da;
-    if (sweep.gradient_owner(a) == a) {
-        da = *as_rows(sweep.whole_target(a, first), node.shape, dense_strides(node.shape));
-    } else {
-        const auto target = sweep.target(a);
-        const auto rows = as_rows(target.data, node.shape, target.strides);
-        if (!rows || !takes_rows(*rows)) {
-            std::vector<T> product(dy.rows * b.rows);
-            gemm<T>(dy, b.transposed(), T(0), MatrixView<T>(product.data(), dy.rows, b.rows));
-            add_strided(node.shape, static_cast<const T*>(product.data()), dense_strides(node.shape),
-                        target.data, target.strides);
-            return;
-        }
-        da = *rows;
-    }
-    multiply(sweep.tape(), dy, b.transposed(), b_owner, uses, T(first ? 0 : 1), da);
-}
-
-/// Whether this node's products by its matrices may wait for the rest of its chunk: their gradients must go straight
-/// into the owners, where they are flushed.
-template <class T>
-bool may_defer(Sweep<T>& sweep, const ProductSite<T>& site, const Node<T>& node) {
-    for (std::size_t j = 0; j < site.product_count; ++j) {
-        const NodeIndex b = node.inputs[2 * j + 1];
-        if (sweep.wants(b) && sweep.gradient_owner(b) != sweep.node(b).owner) return false;
-    }
-    if (site.hoisted == max_products) return true;
-    const NodeIndex a = node.inputs[2 * site.hoisted];
-    return !sweep.wants(a) || sweep.gradient_owner(a) == sweep.node(site.sequence).owner;
-}
-
-template <class T>
-void flush_chunk(Sweep<T>& sweep, std::size_t number) {
-    Tape<T>& tape = sweep.tape();
-    const ProductChunk<T>& chunk = tape.products().chunks[number];
-    const ProductSite<T> site = tape.products().sites[chunk.site];
-    auto& state = sweep.chunk_state(number);
-    const std::size_t slot_size = site.rows * site.cols;
-    const auto waiting = [&](std::size_t slot) {
-        return chunk.members[slot] != no_node && sweep.is_waiting(chunk.members[slot]);
-    };
-
-    for (std::size_t begin = 0; begin < chunk.slots; ++begin) {
-        if (!waiting(begin)) continue;
-        std::size_t end = begin + 1;
-        while (end < chunk.slots && waiting(end)) ++end;
-        const std::size_t rows = (end - begin) * site.rows;
-        const MatrixView<const T> dy(state.gradients + begin * slot_size, rows, site.cols);
-        const Node<T>& any = tape.at(chunk.members[begin]);
-
-        for (std::size_t j = 0; j < site.product_count; ++j) {
-            const NodeIndex a = any.inputs[2 * j];
-            const NodeIndex b = any.inputs[2 * j + 1];
-            const MatrixView<const T> matrix = site.matrices[j];
-            const std::size_t inner = matrix.rows;
-            const bool hoisted = j == site.hoisted;
-            if (hoisted && sweep.wants(a)) {
-                const auto target = sweep.target(site.sequence);
-                const MatrixView<T> dxs(target.data + (chunk.first_step + begin) * site.rows * inner, rows,
-                                        inner);
-                gemm<T>(dy, matrix.transposed(), T(1), dxs);
-            }
-            if (!sweep.wants(b)) continue;
-            if (hoisted) {
-                const T* xs = tape.at(site.sequence).value + (chunk.first_step + begin) * site.rows * inner;
-                add_matrix_gradient(sweep, b, MatrixView<const T>(xs, rows, inner), dy);
-            } else if (end - begin == 1) {
-                add_matrix_gradient(sweep, b, matrix_of(tape.at(a)), dy);
-            } else {
-                const std::size_t bytes = rows * inner * sizeof(T);
-                auto* gathered = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
-                for (std::size_t slot = begin; slot < end; ++slot) {
-                    const MatrixView<const T> step =
-                        matrix_of(tape.at(tape.at(chunk.members[slot]).inputs[2 * j]));
-                    copy_strided<T>(Shape{step.rows, step.cols}, step.data,
-                                    Strides{step.row_stride, step.col_stride},
-                                    gathered + (slot - begin) * site.rows * inner,
-                                    dense_strides(Shape{step.rows, step.cols}));
-                }
-                add_matrix_gradient(sweep, b, MatrixView<const T>(gathered, rows, inner), dy);
-                tape.gradients().release(reinterpret_cast<std::byte*>(gathered), bytes);
-            }
-        }
-        begin = end;
-    }
-    sweep.release_chunk(number);
-}
-
-template <class T>
-void pull_affine_values(Sweep<T>& sweep, NodeIndex index) {
-    const Node<T>& node = sweep.node(index);
-    const auto& record = *static_cast<const ProductRecord*>(node.payload);
-    const ProductChunk<T>& chunk = sweep.tape().products().chunks[record.place.chunk];
-    const ProductSite<T>& site = sweep.tape().products().sites[chunk.site];
-    const T* const gradient = sweep.gradient(index);
-    const MatrixView<const T> dy(gradient, site.rows, site.cols);
-
-    for (std::size_t k = 0; k < record.addend_count; ++k) {
-        const NodeIndex addend = node.inputs[2 * record.product_count + k];
-        if (sweep.wants(addend)) sweep.add_dense(addend, node.shape, gradient);
-    }
-    const bool defer = sweep.is_waiting(index) && may_defer(sweep, site, node);
-    for (std::size_t j = 0; j < record.product_count; ++j) {
-        const NodeIndex a = node.inputs[2 * j];
-        const NodeIndex b = node.inputs[2 * j + 1];
-        if (sweep.wants(a) && !(defer && j == site.hoisted)) {
-            add_left_gradient(sweep, a, dy, site.matrices[j], sweep.node(b).owner, site.uses);
-        }
-        if (sweep.wants(b) && !defer) add_matrix_gradient(sweep, b, matrix_of(sweep.node(a)), dy);
-    }
-    if (!defer) {
-        sweep.stop_waiting(index);
-    } else if (++sweep.chunk_state(record.place.chunk).visited == chunk.member_count) {
-        flush_chunk(sweep, record.place.chunk);
-    }
-}
-
-template <class T>
-void pull_affine(Pull<T>& node) {
-    const auto& record = node.template payload<ProductRecord>();
-    const Var<T> dy = node.gradient();
-    const auto flat = [](const Var<T>& x) {
-        return reshape(x, {-1, static_cast<std::ptrdiff_t>(x.shape().back())});
-    };
-    for (std::size_t j = 0; j < record.product_count; ++j) {
-        const Var<T> a = node.input(2 * j);
-        const Var<T> b = node.input(2 * j + 1);
-        if (node.wants(2 * j)) {
-            const Var<T> da = matmul(flat(dy), transpose(b));
-            node.add(2 * j, reshape_to(da, a.shape()));
-        }
-        if (node.wants(2 * j + 1)) node.add_product(2 * j + 1, flat(a), flat(dy));
-    }
-    for (std::size_t k = 0; k < record.addend_count; ++k) node.add(2 * record.product_count + k, dy);
-}
-
-template <class T>
-constexpr Rule<T> affine_rule{"matmul", &pull_affine<T>, &pull_affine_values<T>};
-
-template <class T>
-const Rule<T>& AffineRecorder<T>::rule() {
-    return affine_rule<T>;
-}
-
 }  // namespace
-
-template <class T>
-void flush_products(Sweep<T>& sweep, NodeIndex index) {
-    const Products<T>& products = sweep.tape().products();
-    for (std::size_t number = 0; number < sweep.chunk_count(); ++number) {
-        const auto& state = sweep.chunk_state(number);
-        if (state.gradients == nullptr || state.visited == 0) continue;
-        const ProductSite<T>& site = products.sites[products.chunks[number].site];
-        const ProductChunk<T>& chunk = products.chunks[number];
-        const Node<T>& member = sweep.node(*std::find_if(chunk.members, chunk.members + chunk.slots,
-                                                         [](NodeIndex node) { return node != no_node; }));
-        bool feeds = site.sequence != no_node && sweep.node(site.sequence).owner == index;
-        for (std::size_t j = 0; j < site.product_count; ++j) {
-            feeds |= sweep.node(member.inputs[2 * j + 1]).owner == index;
-        }
-        if (feeds) flush_chunk(sweep, number);
-    }
-}
 
 template <class T>
 Var<T> record_affine(Tape<T>& tape, const Affine<T>& affine, const Shape& shape) {
     return AffineRecorder<T>(tape, affine, shape).record();
 }
 
-#define XTAPE_INSTANTIATE(T)                            \
-    template void flush_products(Sweep<T>&, NodeIndex); \
-    template Var<T> record_affine(Tape<T>&, const Affine<T>&, const Shape&);
+template <class T>
+void detail::multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeIndex b_owner,
+                      std::size_t uses, T beta, MatrixView<T> c) {
+    auto& packed = tape.products().packed;
+    const auto found = std::find_if(packed.begin(), packed.end(), [&](const auto& entry) {
+        return entry.owner == b_owner && same(entry.matrix, b);
+    });
+    if (found != packed.end()) return gemm(a, found->packed, beta, c);
+    if (uses < 2 || !packing_pays<T>(a.rows, b.rows, b.cols, uses, b.col_stride != 1))
+        return gemm<T>(a, b, beta, c);
+    const std::size_t bytes = packed_size<T>(b.rows, b.cols) * sizeof(T);
+    auto* memory = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
+    packed.push_back({b, b_owner, pack(b, memory), bytes});
+    gemm(a, packed.back().packed, beta, c);
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                      \
+    template Var<T> record_affine(Tape<T>&, const Affine<T>&, const Shape&);                      \
+    template void detail::multiply(Tape<T>&, MatrixView<const T>, MatrixView<const T>, NodeIndex, \
+                                   std::size_t, T, MatrixView<T>);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
 #undef XTAPE_INSTANTIATE

@@ -1,12 +1,58 @@
 #pragma once
 
+#include <cstddef>
+#include <optional>
+
 #include "autograd/matmul.hpp"
+
+// Sums of products Σ_j a_j b_j + addends as one node. Forward (contraction.cpp), every product is accumulated into the
+// node's value. Backward (contraction_gradient.cpp), each a_j receives dy b_jᵀ at once, while the dy of many uses of the
+// same b_j wait side by side in a chunk, see products.hpp, until b_j receives a_jᵀ dy for all of them as one product.
 
 namespace xtape {
 
-/// Computes a sum of products and records it as one node: see contraction.cpp. Each left operand's leading axes must
-/// merge into rows, each right operand is a matrix, and every addend broadcasts to `shape`.
+/// Computes a sum of products and records it as one node. Each left operand's leading axes must merge into rows, each
+/// right operand is a matrix, and every addend broadcasts to `shape`.
 template <class T>
 Var<T> record_affine(Tape<T>& tape, const Affine<T>& affine, const Shape& shape);
 
+namespace detail {
+
+/// How such a node hands its gradient on.
+template <class T>
+const Rule<T>& affine_rule();
+
+/// A tensor's leading axes as the rows of a matrix, if strides allow it.
+template <class T>
+std::optional<MatrixView<T>> as_rows(T* data, const Shape& shape, const Strides& strides) {
+    const std::size_t cols = shape.back();
+    if (shape.size() == 1) return MatrixView<T>(data, 1, cols, static_cast<std::ptrdiff_t>(cols), strides[0]);
+    if (shape.size() == 2) return MatrixView<T>(data, shape[0], cols, strides[0], strides[1]);
+    Shape leading = shape;
+    Strides leading_strides = strides;
+    leading.erase(shape.size() - 1);
+    leading_strides.erase(shape.size() - 1);
+    const std::size_t rows = element_count(leading);
+    const auto flat = reshaped_strides(leading, leading_strides, Shape{rows});
+    if (!flat) return std::nullopt;
+    return MatrixView<T>(data, rows, cols, (*flat)[0], strides.back());
+}
+
+template <class T>
+MatrixView<const T> matrix_of(const Node<T>& node) {
+    if (node.shape.size() == 2) {
+        const bool dense = node.is_dense();
+        return {node.value, node.shape[0], node.shape[1],
+                dense ? static_cast<std::ptrdiff_t>(node.shape[1]) : (*node.strides)[0],
+                dense ? 1 : (*node.strides)[1]};
+    }
+    return *as_rows<const T>(node.value, node.shape, node.full_strides());
+}
+
+/// c = a b + beta c, by the packed form of b where that pays for the `uses` products expected.
+template <class T>
+void multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeIndex b_owner,
+              std::size_t uses, T beta, MatrixView<T> c);
+
+}  // namespace detail
 }  // namespace xtape

@@ -59,7 +59,7 @@ TEST_CASE("bigram: bits per symbol, by hand, count only pairs inside a piece") {
 }
 
 TEST_CASE(
-    "bigram: text whose next symbol is certain has no entropy; independent symbols have that of a coin") {
+    "bigram: text whose next symbol is certain has no entropy, independent symbols have that of a coin") {
     std::vector<Symbol> alternating(20001), coin(200001);
     std::mt19937 random(3);
     for (std::size_t i = 0; i < alternating.size(); ++i) alternating[i] = static_cast<Symbol>(i % 2);

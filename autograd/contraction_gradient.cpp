@@ -1,0 +1,237 @@
+#include <algorithm>
+#include <vector>
+
+#include "autograd/contraction.hpp"
+#include "autograd/gemm.hpp"
+#include "autograd/strided.hpp"
+#include "autograd/value_sweep.hpp"
+#include "autograd/views.hpp"
+
+namespace xtape {
+namespace {
+
+using detail::as_rows;
+using detail::matrix_of;
+using detail::multiply;
+
+/// Whether a product can be written there: rows of neighbours, none on top of another.
+template <class T>
+bool takes_rows(const MatrixView<T>& c) {
+    return c.col_stride == 1 && (c.rows <= 1 || c.row_stride >= static_cast<std::ptrdiff_t>(c.cols));
+}
+
+/// The gradient of matrix b, as a matrix, ready to be added to. If nothing was added before and b is all that its
+/// owner holds, `first` says that the caller may write.
+template <class T>
+MatrixView<T> matrix_target(Sweep<T>& sweep, NodeIndex index, bool& first) {
+    const Node<T>& node = sweep.node(index);
+    const NodeIndex owner = sweep.gradient_owner(index);
+    const Strides strides = node.full_strides();
+    const bool repeats = std::find(strides.begin(), strides.end(), 0) != strides.end();
+    if (node.size() == sweep.node(owner).size() && owner == node.owner && !repeats) {
+        T* data = sweep.whole_target(owner, first);
+        return *as_rows(data + (node.value - sweep.node(owner).value), node.shape, strides);
+    }
+    first = false;
+    const auto target = sweep.target(index);
+    return *as_rows(target.data, node.shape, target.strides);
+}
+
+/// db += aᵀ dy, for a gradient that lies in either order.
+template <class T>
+void add_matrix_gradient(Sweep<T>& sweep, NodeIndex b, MatrixView<const T> a, MatrixView<const T> dy) {
+    bool first = false;
+    const MatrixView<T> db = matrix_target(sweep, b, first);
+    const T beta = first ? T(0) : T(1);
+    if (takes_rows(db))
+        gemm<T>(a.transposed(), dy, beta, db);
+    else if (takes_rows(db.transposed()))
+        gemm<T>(dy.transposed(), a, beta, db.transposed());
+    else {
+        // Neither rows nor columns lie side by side: a view with steps, or broadcast.
+        std::vector<T> product(db.rows * db.cols);
+        gemm<T>(a.transposed(), dy, T(0), MatrixView<T>(product.data(), db.rows, db.cols));
+        const Shape shape{db.rows, db.cols};
+        add_strided(shape, static_cast<const T*>(product.data()), dense_strides(shape), db.data,
+                    Strides{db.row_stride, db.col_stride});
+    }
+}
+
+/// da += dy bᵀ.
+template <class T>
+void add_left_gradient(Sweep<T>& sweep, NodeIndex a, MatrixView<const T> dy, MatrixView<const T> b,
+                       NodeIndex b_owner, std::size_t uses) {
+    const Node<T>& node = sweep.node(a);
+    bool first = false;
+    MatrixView<T> da;
+    if (sweep.gradient_owner(a) == a) {
+        da = *as_rows(sweep.whole_target(a, first), node.shape, dense_strides(node.shape));
+    } else {
+        const auto target = sweep.target(a);
+        const auto rows = as_rows(target.data, node.shape, target.strides);
+        if (!rows || !takes_rows(*rows)) {
+            std::vector<T> product(dy.rows * b.rows);
+            gemm<T>(dy, b.transposed(), T(0), MatrixView<T>(product.data(), dy.rows, b.rows));
+            add_strided(node.shape, static_cast<const T*>(product.data()), dense_strides(node.shape),
+                        target.data, target.strides);
+            return;
+        }
+        da = *rows;
+    }
+    multiply(sweep.tape(), dy, b.transposed(), b_owner, uses, T(first ? 0 : 1), da);
+}
+
+/// Whether this node's products by its matrices may wait for the rest of its chunk: their gradients must go straight
+/// into the owners, where they are flushed.
+template <class T>
+bool may_defer(Sweep<T>& sweep, const ProductSite<T>& site, const Node<T>& node) {
+    for (std::size_t j = 0; j < site.product_count; ++j) {
+        const NodeIndex b = node.inputs[2 * j + 1];
+        if (sweep.wants(b) && sweep.gradient_owner(b) != sweep.node(b).owner) return false;
+    }
+    if (site.hoisted == max_products) return true;
+    const NodeIndex a = node.inputs[2 * site.hoisted];
+    return !sweep.wants(a) || sweep.gradient_owner(a) == sweep.node(site.sequence).owner;
+}
+
+template <class T>
+void flush_chunk(Sweep<T>& sweep, std::size_t number) {
+    Tape<T>& tape = sweep.tape();
+    const ProductChunk<T>& chunk = tape.products().chunks[number];
+    const ProductSite<T> site = tape.products().sites[chunk.site];
+    auto& state = sweep.chunk_state(number);
+    const std::size_t slot_size = site.rows * site.cols;
+    const auto waiting = [&](std::size_t slot) {
+        return chunk.members[slot] != no_node && sweep.is_waiting(chunk.members[slot]);
+    };
+
+    for (std::size_t begin = 0; begin < chunk.slots; ++begin) {
+        if (!waiting(begin)) continue;
+        std::size_t end = begin + 1;
+        while (end < chunk.slots && waiting(end)) ++end;
+        const std::size_t rows = (end - begin) * site.rows;
+        const MatrixView<const T> dy(state.gradients + begin * slot_size, rows, site.cols);
+        const Node<T>& any = tape.at(chunk.members[begin]);
+
+        for (std::size_t j = 0; j < site.product_count; ++j) {
+            const NodeIndex a = any.inputs[2 * j];
+            const NodeIndex b = any.inputs[2 * j + 1];
+            const MatrixView<const T> matrix = site.matrices[j];
+            const std::size_t inner = matrix.rows;
+            const bool hoisted = j == site.hoisted;
+            if (hoisted && sweep.wants(a)) {
+                const auto target = sweep.target(site.sequence);
+                const MatrixView<T> dxs(target.data + (chunk.first_step + begin) * site.rows * inner, rows,
+                                        inner);
+                gemm<T>(dy, matrix.transposed(), T(1), dxs);
+            }
+            if (!sweep.wants(b)) continue;
+            if (hoisted) {
+                const T* xs = tape.at(site.sequence).value + (chunk.first_step + begin) * site.rows * inner;
+                add_matrix_gradient(sweep, b, MatrixView<const T>(xs, rows, inner), dy);
+            } else if (end - begin == 1) {
+                add_matrix_gradient(sweep, b, matrix_of(tape.at(a)), dy);
+            } else {
+                const std::size_t bytes = rows * inner * sizeof(T);
+                auto* gathered = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
+                for (std::size_t slot = begin; slot < end; ++slot) {
+                    const MatrixView<const T> step =
+                        matrix_of(tape.at(tape.at(chunk.members[slot]).inputs[2 * j]));
+                    copy_strided<T>(Shape{step.rows, step.cols}, step.data,
+                                    Strides{step.row_stride, step.col_stride},
+                                    gathered + (slot - begin) * site.rows * inner,
+                                    dense_strides(Shape{step.rows, step.cols}));
+                }
+                add_matrix_gradient(sweep, b, MatrixView<const T>(gathered, rows, inner), dy);
+                tape.gradients().release(reinterpret_cast<std::byte*>(gathered), bytes);
+            }
+        }
+        begin = end;
+    }
+    sweep.release_chunk(number);
+}
+
+template <class T>
+void pull_affine_values(Sweep<T>& sweep, NodeIndex index) {
+    const Node<T>& node = sweep.node(index);
+    const auto& record = *static_cast<const ProductRecord*>(node.payload);
+    const ProductChunk<T>& chunk = sweep.tape().products().chunks[record.place.chunk];
+    const ProductSite<T>& site = sweep.tape().products().sites[chunk.site];
+    const T* const gradient = sweep.gradient(index);
+    const MatrixView<const T> dy(gradient, site.rows, site.cols);
+
+    for (std::size_t k = 0; k < record.addend_count; ++k) {
+        const NodeIndex addend = node.inputs[2 * record.product_count + k];
+        if (sweep.wants(addend)) sweep.add_dense(addend, node.shape, gradient);
+    }
+    const bool defer = sweep.is_waiting(index) && may_defer(sweep, site, node);
+    for (std::size_t j = 0; j < record.product_count; ++j) {
+        const NodeIndex a = node.inputs[2 * j];
+        const NodeIndex b = node.inputs[2 * j + 1];
+        if (sweep.wants(a) && !(defer && j == site.hoisted)) {
+            add_left_gradient(sweep, a, dy, site.matrices[j], sweep.node(b).owner, site.uses);
+        }
+        if (sweep.wants(b) && !defer) add_matrix_gradient(sweep, b, matrix_of(sweep.node(a)), dy);
+    }
+    if (!defer) {
+        sweep.stop_waiting(index);
+    } else if (++sweep.chunk_state(record.place.chunk).visited == chunk.member_count) {
+        flush_chunk(sweep, record.place.chunk);
+    }
+}
+
+template <class T>
+void pull_affine(Pull<T>& node) {
+    const auto& record = node.template payload<ProductRecord>();
+    const Var<T> dy = node.gradient();
+    const auto flat = [](const Var<T>& x) {
+        return reshape(x, {-1, static_cast<std::ptrdiff_t>(x.shape().back())});
+    };
+    for (std::size_t j = 0; j < record.product_count; ++j) {
+        const Var<T> a = node.input(2 * j);
+        const Var<T> b = node.input(2 * j + 1);
+        if (node.wants(2 * j)) {
+            const Var<T> da = matmul(flat(dy), transpose(b));
+            node.add(2 * j, reshape_to(da, a.shape()));
+        }
+        if (node.wants(2 * j + 1)) node.add_product(2 * j + 1, flat(a), flat(dy));
+    }
+    for (std::size_t k = 0; k < record.addend_count; ++k) node.add(2 * record.product_count + k, dy);
+}
+
+template <class T>
+constexpr Rule<T> sum_of_products_rule{"matmul", &pull_affine<T>, &pull_affine_values<T>};
+
+}  // namespace
+
+template <class T>
+void flush_products(Sweep<T>& sweep, NodeIndex index) {
+    const Products<T>& products = sweep.tape().products();
+    for (std::size_t number = 0; number < sweep.chunk_count(); ++number) {
+        const auto& state = sweep.chunk_state(number);
+        if (state.gradients == nullptr || state.visited == 0) continue;
+        const ProductSite<T>& site = products.sites[products.chunks[number].site];
+        const ProductChunk<T>& chunk = products.chunks[number];
+        const Node<T>& member = sweep.node(*std::find_if(chunk.members, chunk.members + chunk.slots,
+                                                         [](NodeIndex node) { return node != no_node; }));
+        bool feeds = site.sequence != no_node && sweep.node(site.sequence).owner == index;
+        for (std::size_t j = 0; j < site.product_count; ++j) {
+            feeds |= sweep.node(member.inputs[2 * j + 1]).owner == index;
+        }
+        if (feeds) flush_chunk(sweep, number);
+    }
+}
+
+template <class T>
+const Rule<T>& detail::affine_rule() {
+    return sum_of_products_rule<T>;
+}
+
+#define XTAPE_INSTANTIATE(T)                            \
+    template void flush_products(Sweep<T>&, NodeIndex); \
+    template const Rule<T>& detail::affine_rule<T>();
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
+
+}  // namespace xtape

@@ -50,6 +50,11 @@ std::vector<Var<T>> grad(const Var<T>& y, std::initializer_list<Var<T>> xs,
     return grad(y, std::span(xs.begin(), xs.size()), options);
 }
 
+template <class T>
+std::vector<Var<T>> grad(const Var<T>& y, const std::vector<Var<T>>& xs, const GradOptions<T>& options = {}) {
+    return grad(y, std::span<const Var<T>>(xs), options);
+}
+
 /// The value as a constant: no gradient passes.
 template <class T>
 Var<T> stop_gradient(const Var<T>& x);

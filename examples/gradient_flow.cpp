@@ -68,7 +68,7 @@ void measure_last(const Cell& cell, const xt::xarray<double>& inputs, Norms& nor
     for (const auto& state : states) {
         for (const Var<double>& part : nn::vars_of(state)) wanted.push_back(part);
     }
-    const std::vector<Var<double>> gradients = grad<double>(loss, wanted);
+    const std::vector<Var<double>> gradients = grad(loss, wanted);
     for (std::size_t t = 0; t < states.size(); ++t) norms.x.push_back(norm(gradients[0][step(t)]));
     const bool has_cell_state = (gradients.size() - 1) / states.size() == 2;
     for (std::size_t k = 1; k < gradients.size();) {

@@ -13,7 +13,6 @@ const xt::xarray<double> b = {1.5, 0.5, -1.0};
 /// A user's op whose derivative is wrong: that of x² is 2x.
 struct WrongSquare : Unary {
     static constexpr const char* name = "wrong_square";
-    static constexpr Domain domain{-3, 3};
     static auto value(const auto& x) { return x * x; }
     static auto partials(const auto& x, const auto&) { return std::tuple(3 * x); }
 };
@@ -21,7 +20,6 @@ struct WrongSquare : Unary {
 /// Right, but its partial derivative, as a Var, is differentiated wrongly.
 struct WrongSecond : Unary {
     static constexpr const char* name = "wrong_second";
-    static constexpr Domain domain{-3, 3};
     static auto value(const auto& x) { return x * x * x; }
     static auto partials(const auto& x, const auto&) {
         if constexpr (is_var<std::remove_cvref_t<decltype(x)>>)

@@ -513,7 +513,6 @@ TEST_CASE("matmul: hooks and requests see a weight's whole gradient once", "[mat
             Recurrence r(T, 3, 2, 4, steps(T));
             int calls = 0;
             Numbers seen, retained;
-            Var<double> used;
             Leaves leaves;
             if (as_view) {
                 leaves.store_w = [](const Numbers& w) {

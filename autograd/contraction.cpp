@@ -197,17 +197,20 @@ private:
         T* const first = tape_.allocate(steps * slot_size);
         chunk.values = first - chunk.ready_begin * slot_size;
         const MatrixView<T> y(first, steps * rows_, cols_);
-        if (bias_ != no_node) {
-            const Node<T>& bias = tape_.at(bias_);
-            copy_strided<T>(Shape{y.rows, y.cols}, bias.value, Strides{0, bias.full_strides()[0]}, first,
-                            dense_strides(Shape{y.rows, y.cols}));
-        }
         const MatrixView<const T> b = rights_[hoisted_];
         const T* const xs =
             tape_.at(sequence_).value + (chunk.first_step + chunk.ready_begin) * rows_ * b.rows;
+        const MatrixView<const T> a(xs, y.rows, b.rows);
+        const NodeIndex owner = tape_.node(affine_.products[hoisted_].b).owner;
         const std::size_t blocks_left = (tape_.at(sequence_).shape[0] - chunk.first_step) / steps;
-        multiply(tape_, MatrixView<const T>(xs, steps * rows_, b.rows), b,
-                 tape_.node(affine_.products[hoisted_].b).owner, blocks_left, T(bias_ != no_node), y);
+        if (bias_ == no_node) return multiply(tape_, a, b, owner, blocks_left, T(0), y);
+
+        const Node<T>& bias = tape_.at(bias_);
+        const PackedMatrix<T>* packed = detail::packed_form(tape_, b, owner, y.rows, blocks_left);
+        if (packed != nullptr && bias.is_dense()) return gemm_plus_row(a, *packed, bias.value, y);
+        const Shape shape{y.rows, y.cols};
+        copy_strided<T>(shape, bias.value, Strides{0, bias.full_strides()[0]}, first, dense_strides(shape));
+        multiply(tape_, a, b, owner, blocks_left, T(1), y);
     }
 
     Var<T> append(ProductSite<T>& site, ProductChunk<T>& chunk, ProductRecord::Place place, T* value) {
@@ -256,22 +259,33 @@ Var<T> record_affine(Tape<T>& tape, const Affine<T>& affine, const Shape& shape)
 }
 
 template <class T>
-void detail::multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeIndex b_owner,
-                      std::size_t uses, T beta, MatrixView<T> c) {
+const PackedMatrix<T>* detail::packed_form(Tape<T>& tape, MatrixView<const T> b, NodeIndex b_owner,
+                                           std::size_t rows, std::size_t uses) {
     auto& packed = tape.products().packed;
     const auto found = std::find_if(packed.begin(), packed.end(), [&](const auto& entry) {
         return entry.owner == b_owner && same(entry.matrix, b);
     });
-    if (found != packed.end()) return gemm(a, found->packed, beta, c);
-    if (uses < 2 || !packing_pays<T>(a.rows, b.rows, b.cols, uses, b.col_stride != 1))
-        return gemm<T>(a, b, beta, c);
+    if (found != packed.end()) return &found->packed;
+    if (uses < 2 || !packing_pays<T>(rows, b.rows, b.cols, uses, b.col_stride != 1)) return nullptr;
     const std::size_t bytes = packed_size<T>(b.rows, b.cols) * sizeof(T);
     auto* memory = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
     packed.push_back({b, b_owner, pack(b, memory), bytes});
-    gemm(a, packed.back().packed, beta, c);
+    return &packed.back().packed;
+}
+
+template <class T>
+void detail::multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeIndex b_owner,
+                      std::size_t uses, T beta, MatrixView<T> c) {
+    const PackedMatrix<T>* packed = packed_form(tape, b, b_owner, a.rows, uses);
+    if (packed != nullptr)
+        gemm(a, *packed, beta, c);
+    else
+        gemm<T>(a, b, beta, c);
 }
 
 #define XTAPE_INSTANTIATE(T)                                                                      \
+    template const PackedMatrix<T>* detail::packed_form(Tape<T>&, MatrixView<const T>, NodeIndex, \
+                                                        std::size_t, std::size_t);                \
     template Var<T> record_affine(Tape<T>&, const Affine<T>&, const Shape&);                      \
     template void detail::multiply(Tape<T>&, MatrixView<const T>, MatrixView<const T>, NodeIndex, \
                                    std::size_t, T, MatrixView<T>);

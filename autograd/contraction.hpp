@@ -49,7 +49,13 @@ MatrixView<const T> matrix_of(const Node<T>& node) {
     return *as_rows<const T>(node.value, node.shape, node.full_strides());
 }
 
-/// c = a b + beta c, by the packed form of b where that pays for the `uses` products expected.
+/// The packed form of b, if there is one already or it pays for the `uses` products of `rows` rows expected; else null.
+/// Valid until the next call.
+template <class T>
+const PackedMatrix<T>* packed_form(Tape<T>& tape, MatrixView<const T> b, NodeIndex b_owner, std::size_t rows,
+                                   std::size_t uses);
+
+/// c = a b + beta c, by the packed form of b where there is one.
 template <class T>
 void multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeIndex b_owner,
               std::size_t uses, T beta, MatrixView<T> c);

@@ -50,7 +50,9 @@ void pull_stack_values(Sweep<T>& sweep, NodeIndex index) {
     const T* gradient = sweep.gradient(index);
     for (std::size_t k = 0; k < node.input_count; ++k, gradient += step) {
         const NodeIndex input = node.inputs[k];
-        if (sweep.wants(input)) sweep.add(input, sweep.node(input).shape, gradient, part);
+        if (!sweep.wants(input)) continue;
+        if (axis == 0 && sweep.lend(index, gradient, input)) continue;
+        sweep.add(input, sweep.node(input).shape, gradient, part);
     }
 }
 template <class T>

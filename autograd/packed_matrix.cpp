@@ -32,6 +32,21 @@ struct PackedKernel {
     /// Rows of a that stay in the second-level cache while they meet all panels.
     static constexpr std::size_t block_rows = 64;
 
+    /// What the products are added to: rows of values, the same one again and again with a stride of 0, or nothing.
+    struct Start {
+        const T* data = nullptr;
+        std::ptrdiff_t row_stride = 0;
+
+        Start() = default;
+        explicit Start(const T* row) : data(row) {}
+        explicit Start(const MatrixView<T>& c) : data(c.data), row_stride(c.row_stride) {}
+        Start from(std::size_t row, std::size_t column) const {
+            Start part = *this;
+            if (data != nullptr) part.data += static_cast<std::ptrdiff_t>(row) * row_stride + column;
+            return part;
+        }
+    };
+
     static std::size_t padded(std::size_t n) { return (n + width - 1) / width * width; }
 
     static void pack(const MatrixView<const T>& b, T* memory) {
@@ -77,16 +92,19 @@ struct PackedKernel {
     /// c = a times the panels (+ c): R rows by P whole panels and then L vectors of the last one, which is L vectors
     /// wide. A panel follows the one before it at panel_stride. Columns of padding are written too.
     template <std::size_t R, std::size_t P, std::size_t L>
-    static void tile(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride, bool add, T* c,
-                     std::ptrdiff_t c_stride) {
+    static void tile(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride, Start start,
+                     T* c, std::ptrdiff_t c_stride) {
         constexpr std::size_t whole = P * vectors, all = whole + L;
         Vector sum[R][all];
         auto each = [](auto body) { each_of<R * all>([&](auto i) { body(i / all, i % all); }); };
         auto address = [&](std::size_t r, std::size_t v) {
             return c + static_cast<std::ptrdiff_t>(r) * c_stride + v * width;
         };
-        if (add)
-            each([&](auto r, auto v) { sum[r][v] = Vector::load_unaligned(address(r, v)); });
+        if (start.data != nullptr)
+            each([&](auto r, auto v) {
+                sum[r][v] = Vector::load_unaligned(
+                    start.data + static_cast<std::ptrdiff_t>(r) * start.row_stride + v * width);
+            });
         else
             each([&](auto r, auto v) { sum[r][v] = Vector(T(0)); });
         const T* left = a.data;
@@ -119,7 +137,7 @@ struct PackedKernel {
         (std::make_index_sequence<N>{});
     }
 
-    using Tile = void (*)(const MatrixView<const T>&, const T*, std::size_t, bool, T*, std::ptrdiff_t);
+    using Tile = void (*)(const MatrixView<const T>&, const T*, std::size_t, Start, T*, std::ptrdiff_t);
 
     template <std::size_t P, std::size_t L, std::size_t... R>
     static constexpr std::array<Tile, sizeof...(R)> tiles_by_rows(std::index_sequence<R...>) {
@@ -143,9 +161,9 @@ struct PackedKernel {
     static constexpr auto two_rows =
         tiles_by_vectors<2>(std::make_index_sequence<max_panels / 2 * vectors>{});
 
-    static void multiply(const MatrixView<const T>& a, const PackedMatrix<T>& b, bool add,
+    static void multiply(const MatrixView<const T>& a, const PackedMatrix<T>& b, Start start,
                          const MatrixView<T>& c) {
-        if (c.rows <= max_rows) return multiply_slice(a, b, 0, add, c);
+        if (c.rows <= max_rows) return multiply_slice(a, b, 0, start, c);
         std::size_t blocks = (c.rows + block_rows - 1) / block_rows, slices = (a.cols + depth - 1) / depth;
         alignas(64) T copy[block_rows * depth];
         for (std::size_t block = 0; block < blocks; ++block) {
@@ -154,7 +172,8 @@ struct PackedKernel {
                 std::size_t from = a.cols * slice / slices, count = a.cols * (slice + 1) / slices - from;
                 MatrixView<const T> left = a.row_block(row, rows).column_block(from, count);
                 if (b.cols >= 4 * panel_width) left = dense(left, copy);
-                multiply_slice(left, b, from, add || from > 0, c.row_block(row, rows));
+                MatrixView<T> result = c.row_block(row, rows);
+                multiply_slice(left, b, from, from > 0 ? Start(result) : start.from(row, 0), result);
             }
         }
     }
@@ -171,19 +190,20 @@ struct PackedKernel {
         return copy;
     }
 
-    /// c (+)= a times the rows of b from `from` on, as many as a has columns.
+    /// c = start + a times the rows of b from `from` on, as many as a has columns.
     static void multiply_slice(const MatrixView<const T>& a, const PackedMatrix<T>& b, std::size_t from,
-                               bool add, const MatrixView<T>& c) {
+                               Start start, const MatrixView<T>& c) {
         std::size_t together = panel_width * (c.rows == 1 ? max_panels : c.rows == 2 ? max_panels / 2 : 1);
         for (std::size_t begin = 0; begin < b.cols; begin += together) {
             std::size_t used = std::min(together, b.cols - begin);
             const T* panels = b.data + b.rows * begin + from * padded(std::min(panel_width, used));
-            multiply_panels(a, panels, b.rows * panel_width, add, c.column_block(begin, used));
+            multiply_panels(a, panels, b.rows * panel_width, start.from(0, begin),
+                            c.column_block(begin, used));
         }
     }
 
     static void multiply_panels(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
-                                bool add, const MatrixView<T>& c) {
+                                Start start, const MatrixView<T>& c) {
         std::size_t count = padded(c.cols) / width;
         // Rows are dealt out evenly, so that no pass is left with a single one.
         std::size_t passes = (c.rows + max_rows - 1) / max_rows;
@@ -194,14 +214,15 @@ struct PackedKernel {
                                           : one_panel[count - 1][rows - 1];
             MatrixView<const T> left = a.row_block(row, rows);
             if (c.cols == count * width) {
-                multiply(left, panels, panel_stride, add, c.at(row, 0), c.row_stride);
+                multiply(left, panels, panel_stride, start.from(row, 0), c.at(row, 0), c.row_stride);
             } else {
                 // The padding has no place in c: compute beside it.
                 alignas(64) T edge[max_rows * max_panels * panel_width];
                 MatrixView<T> beside(edge, rows, count * width);
-                for (std::size_t r = 0; add && r < rows; ++r)
-                    std::copy_n(c.at(row + r, 0), c.cols, beside.at(r, 0));
-                multiply(left, panels, panel_stride, add, edge, beside.row_stride);
+                for (std::size_t r = 0; start.data != nullptr && r < rows; ++r)
+                    std::copy_n(start.from(row + r, 0).data, c.cols, beside.at(r, 0));
+                multiply(left, panels, panel_stride, start.data != nullptr ? Start(beside) : Start(), edge,
+                         beside.row_stride);
                 for (std::size_t r = 0; r < rows; ++r) std::copy_n(beside.at(r, 0), c.cols, c.at(row + r, 0));
             }
         }
@@ -232,7 +253,19 @@ void gemm(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
     if (a.cols == 0 && beta == T(0))
         for (std::size_t i = 0; i < c.rows; ++i) std::fill_n(c.at(i, 0), c.cols, T(0));
     if (a.cols == 0) return;
-    Kernel<T>::multiply(a, b, beta != T(0), c);
+    using Start = typename Kernel<T>::Start;
+    Kernel<T>::multiply(a, b, beta != T(0) ? Start(c) : Start(), c);
+}
+
+template <class T>
+void gemm_plus_row(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
+                   const std::type_identity_t<T>* row, MatrixView<T> c) {
+    detail::check_product<T>(a, b.rows, b.cols, T(0), c);
+    if (c.rows == 0 || c.cols == 0) return;
+    if (a.cols == 0)
+        for (std::size_t i = 0; i < c.rows; ++i) std::copy_n(row, c.cols, c.at(i, 0));
+    else
+        Kernel<T>::multiply(a, b, typename Kernel<T>::Start(row), c);
 }
 
 // In cycles per element of b, read off what benchmarks/products measures. BLAS is near the packed kernel in the plain
@@ -254,6 +287,10 @@ template PackedMatrix<float> pack<float>(MatrixView<const float>, float*);
 template PackedMatrix<double> pack<double>(MatrixView<const double>, double*);
 template void gemm<float>(MatrixView<const float>, const PackedMatrix<float>&, float, MatrixView<float>);
 template void gemm<double>(MatrixView<const double>, const PackedMatrix<double>&, double, MatrixView<double>);
+template void gemm_plus_row<float>(MatrixView<const float>, const PackedMatrix<float>&, const float*,
+                                   MatrixView<float>);
+template void gemm_plus_row<double>(MatrixView<const double>, const PackedMatrix<double>&, const double*,
+                                    MatrixView<double>);
 template bool packing_pays<float>(std::size_t, std::size_t, std::size_t, std::size_t, bool);
 template bool packing_pays<double>(std::size_t, std::size_t, std::size_t, std::size_t, bool);
 

@@ -39,6 +39,11 @@ template <class T>
 void gemm(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b, std::type_identity_t<T> beta,
           MatrixView<T> c);
 
+/// c = a b + a row of n neighbours, repeated: a bias that costs no pass of its own.
+template <class T>
+void gemm_plus_row(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
+                   const std::type_identity_t<T>* row, MatrixView<T> c);
+
 /// Whether `uses` products (m×k)·(k×n) are faster with the right operand packed, the packing included.
 /// `transposed` says that the operand is stored with its columns contiguous (it is the transpose of a
 /// row-major matrix), which costs more to pack and more for BLAS to multiply by.

@@ -57,7 +57,10 @@ template <class T>
 Sweep<T>::~Sweep() {
     // After a complete sweep nothing is left to release; after an exception this is.
     for (std::size_t chunk = 0; chunk < chunk_count_; ++chunk) release_chunk(chunk);
-    for (NodeIndex index = 0; index < count_; ++index) release(index);
+    for (NodeIndex index = 0; index < count_; ++index) {
+        slots_[index].lends = false;
+        release(index);
+    }
     Pool& pool = tape_.gradients();
     pool.release(reinterpret_cast<std::byte*>(slots_), count_ * sizeof(Slot));
     pool.release(reinterpret_cast<std::byte*>(chunk_states_), chunk_count_ * sizeof(ChunkState));
@@ -226,6 +229,21 @@ void Sweep<T>::add_dense(NodeIndex index, const Shape& shape, const T* from) {
 }
 
 template <class T>
+bool Sweep<T>::lend(NodeIndex from, const T* part, NodeIndex to) {
+    const Node<T>& node = tape_.at(to);
+    Slot& lender = slots_[from];
+    Slot& borrower = slots_[to];
+    // A gradient that somebody asked for must stay as it is.
+    if (lender.lent || is_requested(from) || is_requested(to)) return false;
+    if (borrower.data != nullptr || gradient_owner(to) != to || node.is_product || node.is_parameter)
+        return false;
+    borrower.data = lender.data + (part - lender.data);
+    borrower.written = borrower.lent = true;
+    lender.lends = true;
+    return true;
+}
+
+template <class T>
 void Sweep<T>::run(const Var<T>& y, const Var<T>& seed, bool release_values) {
     if (seed) {
         const Node<T>& from = tape_.node(seed);
@@ -318,7 +336,7 @@ Var<T> Sweep<T>::take(const Var<T>& x) {
 template <class T>
 void Sweep<T>::release(NodeIndex index) {
     Slot& slot = slots_[index];
-    if (slot.data == nullptr || slot.lent) return;
+    if (slot.data == nullptr || slot.lent || slot.lends) return;
     tape_.gradients().release(reinterpret_cast<std::byte*>(slot.data), bytes_of(index));
     slot.data = nullptr;
     slot.written = false;

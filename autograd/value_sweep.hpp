@@ -69,6 +69,10 @@ public:
     void add(NodeIndex index, const Shape& shape, const T* from, const Strides& strides);
     void add_dense(NodeIndex index, const Shape& shape, const T* from);
 
+    /// Lets the gradient of `to`, which nothing was added to yet, begin as a dense part of the gradient of `from`, in
+    /// place, where that would otherwise be copied. False if it can't be.
+    bool lend(NodeIndex from, const T* part, NodeIndex to);
+
     struct ChunkState {
         T* gradients = nullptr;
         std::size_t visited = 0;
@@ -85,7 +89,8 @@ private:
     struct Slot {
         T* data;
         bool written;
-        bool lent;   // the memory is a parameter's or a chunk's
+        bool lent;   // the memory is a parameter's, a chunk's or another node's
+        bool lends;  // other nodes use the memory until the sweep is over
         bool waits;  // in a chunk
         bool wanted;
         bool requested;  // somebody wants to see this node's own gradient

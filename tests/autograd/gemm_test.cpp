@@ -141,6 +141,33 @@ TEMPLATE_TEST_CASE("gemm: a packed right operand gives the sum of products", "[g
                 }
 }
 
+TEMPLATE_TEST_CASE(
+    "gemm: a row added to a packed product is as if it had been in each row of the result before", "[gemm]",
+    float, double) {
+    using T = TestType;
+    std::mt19937 engine(4);
+    std::vector<Size> all(std::begin(sizes), std::end(sizes));
+    all.insert(all.end(), std::begin(empty_sizes), std::end(empty_sizes));
+    for (Size s : all) {
+        Matrix<T> a(s.m, s.k, Layout::row_major, engine), b(s.k, s.n, Layout::row_major, engine);
+        Matrix<T> row(1, s.n, Layout::row_major, engine);
+        Packed<T> packed(b.view);
+        const std::size_t stride = s.n + 3;
+        std::vector<T> expected(s.m * stride + 1, T(-77)), result = expected;
+        MatrixView<T> before(expected.data(), s.m, s.n, static_cast<std::ptrdiff_t>(stride));
+        MatrixView<T> c(result.data(), s.m, s.n, static_cast<std::ptrdiff_t>(stride));
+        for (std::size_t i = 0; i < s.m; ++i)
+            for (std::size_t j = 0; j < s.n; ++j) {
+                before(i, j) = row.view(0, j);
+                c(i, j) = std::numeric_limits<T>::quiet_NaN();
+            }
+        xtape::gemm(a.view, packed.matrix, T(1), before);
+        xtape::gemm_plus_row(a.view, packed.matrix, row.view.data, c);
+        CAPTURE(s.m, s.k, s.n);
+        CHECK(result == expected);
+    }
+}
+
 TEMPLATE_TEST_CASE("gemm: an empty inner dimension gives zeros, empty results are left alone", "[gemm]",
                    float, double) {
     using T = TestType;

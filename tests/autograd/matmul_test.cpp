@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <stdexcept>
 #include <vector>
 
 #include "autograd/autograd.hpp"
@@ -659,4 +660,114 @@ TEST_CASE("matmul: tied weights, x W and y Wᵀ, add up over many steps", "[matm
     }
     backward(loss);
     CHECK(difference(v.grad(), dw) < 1e-10);
+}
+
+TEST_CASE("matmul: products that are hooked or retained, among others that wait, change nothing",
+          "[matmul]") {
+    for (std::size_t T : {4u, 100u}) {
+        for (std::size_t every : {1u, 3u, 50u}) {
+            CAPTURE(T, every);
+            Recurrence r(T, 3, 2, 4, steps(T));
+            r.compute();
+            Tape<double> tape;
+            const auto xs = tape.variable(r.xs), u = tape.variable(r.u), w = tape.variable(r.w);
+            const auto b = tape.variable(r.b), h0 = tape.variable(r.h0), c = tape.constant(r.c);
+            Var<double> h = h0, loss = tape.constant(0);
+            std::size_t calls = 0, hooked = 0;
+            Numbers sum_of_hooked = xt::zeros<double>({4});
+            for (std::size_t t = 0; t < T; ++t) {
+                const Var<double> z = matmul(xs[std::ptrdiff_t(t)], u) + matmul(h, w) + b;
+                if (t % every == 0) {
+                    ++hooked;
+                    z.retain();
+                    z.on_gradient([&](Var<double> g) {
+                        ++calls;
+                        sum_of_hooked += xt::sum(Numbers(g.value()), {0});
+                    });
+                }
+                h = tanh(z);
+                loss = loss + sum(h * c[std::ptrdiff_t(t)]);
+            }
+            backward(loss);
+            CHECK(calls == hooked);
+            if (every == 1) CHECK(difference(sum_of_hooked, r.db) < 1e-10);
+            CHECK(difference(xs.grad(), r.dxs) < 1e-10);
+            CHECK(difference(u.grad(), r.du) < 1e-10);
+            CHECK(difference(w.grad(), r.dw) < 1e-10);
+            CHECK(difference(b.grad(), r.db) < 1e-10);
+            CHECK(difference(h0.grad(), r.dh0) < 1e-10);
+        }
+    }
+}
+
+TEST_CASE("matmul: after an exception while gradients wait nothing has changed, and the next sweep is right",
+          "[matmul]") {
+    for (std::size_t T : {5u, 200u}) {
+        CAPTURE(T);
+        Recurrence r(T, 3, 2, 4, steps(T));
+        r.compute();
+        Tape<double> tape;
+        Parameter<double> w(r.w), u(r.u);
+        const auto xs = tape.variable(r.xs), b = tape.constant(r.b), c = tape.constant(r.c);
+        Var<double> h = tape.constant(r.h0), loss = tape.constant(0);
+        bool fail = true;
+        for (std::size_t t = 0; t < T; ++t) {
+            h = tanh(matmul(xs[std::ptrdiff_t(t)], tape.watch(u)) + matmul(h, tape.watch(w)) + b);
+            loss = loss + sum(h * c[std::ptrdiff_t(t)]);
+            if (t == T / 2) {
+                h.on_gradient([&](Var<double>) {
+                    if (fail) throw std::runtime_error("stop");
+                });
+            }
+        }
+        CHECK_THROWS_AS(backward(loss), std::runtime_error);
+        CHECK(!w.has_grad());
+        CHECK(!u.has_grad());
+        CHECK(!xs.has_grad());
+        fail = false;
+        backward(loss);
+        CHECK(difference(w.grad(), r.dw) < 1e-10);
+        CHECK(difference(u.grad(), r.du) < 1e-10);
+        CHECK(difference(xs.grad(), r.dxs) < 1e-10);
+    }
+}
+
+TEST_CASE("matmul: products computed without recording in between change nothing", "[matmul]") {
+    Recurrence r(100, 3, 2, 4, steps(100));
+    r.compute();
+    Tape<double> tape;
+    const auto xs = tape.variable(r.xs), u = tape.variable(r.u), w = tape.variable(r.w);
+    const auto b = tape.variable(r.b), c = tape.constant(r.c);
+    Var<double> h = tape.constant(r.h0), loss = tape.constant(0);
+    for (std::ptrdiff_t t = 0; t < 100; ++t) {
+        if (t % 10 == 5) {
+            NoRecording look_ahead(tape);
+            Var<double> g = h;
+            for (std::ptrdiff_t s = t; s < t + 5; ++s) g = tanh(matmul(xs[s], u) + matmul(g, w) + b);
+        }
+        h = tanh(matmul(xs[t], u) + matmul(h, w) + b);
+        loss = loss + sum(h * c[t]);
+    }
+    CHECK(loss.item() == Approx(r.loss).epsilon(1e-12));
+    backward(loss);
+    CHECK(difference(xs.grad(), r.dxs) < 1e-10);
+    CHECK(difference(u.grad(), r.du) < 1e-10);
+    CHECK(difference(w.grad(), r.dw) < 1e-10);
+    CHECK(difference(b.grad(), r.db) < 1e-10);
+}
+
+TEST_CASE("matmul: second derivatives are right across many uses of a weight", "[matmul]") {
+    const auto x = random({40, 8, 1}, 1), start = random({8, 2}, 2);
+    const auto f = [&](std::span<const Var<double>> inputs) {
+        Tape<double>& tape = inputs[0].tape();
+        const auto xs = tape.constant(x);
+        Var<double> h = tape.constant(start);
+        for (std::ptrdiff_t t = 0; t < 40; ++t)
+            h = tanh(matmul(xs[t], inputs[0]) + matmul(h, inputs[1]) + inputs[2]);
+        return sum(h, {0});
+    };
+    const std::vector<Array<double>> inputs = {random({1, 2}, 3), random({2, 2}, 4, -0.5, 0.5),
+                                               random({2}, 5)};
+    CHECK_NOTHROW(gradcheck(f, inputs));
+    CHECK_NOTHROW(gradgradcheck(f, inputs));
 }

@@ -1,5 +1,6 @@
 #include "autograd/joining.hpp"
 
+#include <stdexcept>
 #include <vector>
 
 #include "autograd/autograd.hpp"
@@ -119,4 +120,35 @@ TEST_CASE("joining: repeat gives each element several times in a row", "[joining
     for (std::size_t i = 0; i < 2; ++i)
         for (std::size_t j = 0; j < 3; ++j) CHECK(v.grad()(i, j) == dy(i, 2 * j) + dy(i, 2 * j + 1));
     CHECK(repeat(v, 0, 0).shape() == Shape{0, 3});
+}
+
+TEST_CASE("joining: steps that are stacked and used on receive both gradients", "[joining]") {
+    // A state that is kept for a stack, put into the next state and, the second one, stacked twice.
+    const auto run = [](const Var<double>& x, bool retained) {
+        std::vector<Var<double>> states = {tanh(x)};
+        for (int t = 0; t < 4; ++t) states.push_back(sin(states.back() * 2) + x);
+        states.push_back(states[1]);
+        if (retained) states[2].retain();
+        const Var<double> all = stack(states);
+        return concatenate({all, stack({all[3], all[0]}), stack({states[1], states[5]})}, 0);
+    };
+    const auto x = random({3, 2}, 1);
+    for (bool retained : {false, true}) {
+        CHECK_NOTHROW(gradcheck([&](auto inputs) { return run(inputs[0], retained); }, {x}));
+        CHECK_NOTHROW(gradgradcheck([&](auto inputs) { return run(inputs[0], retained); }, {x}));
+    }
+    // Twice the same sweep, and one that is left in the middle: nothing of a gradient stays in what was lent.
+    Tape<double> tape;
+    const auto v = tape.variable(x);
+    const Var<double> loss = sum(run(v, false));
+    backward(loss);
+    const Numbers once = v.grad();
+    bool fail = true;
+    v.on_gradient([&](Var<double>) {
+        if (fail) throw std::runtime_error("stop");
+    });
+    CHECK_THROWS_AS(backward(loss), std::runtime_error);
+    fail = false;
+    backward(loss);
+    CHECK(difference(v.grad(), Numbers(2 * once)) < 1e-14);
 }

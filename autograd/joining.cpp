@@ -51,7 +51,7 @@ void pull_stack_values(Sweep<T>& sweep, NodeIndex index) {
     for (std::size_t k = 0; k < node.input_count; ++k, gradient += step) {
         const NodeIndex input = node.inputs[k];
         if (!sweep.wants(input)) continue;
-        if (axis == 0 && sweep.lend(index, gradient, input)) continue;
+        if (axis == 0 && sweep.lend(index, gradient - sweep.gradient(index), input)) continue;
         sweep.add(input, sweep.node(input).shape, gradient, part);
     }
 }

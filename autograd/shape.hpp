@@ -25,8 +25,8 @@ public:
     }
 
     template <std::ranges::input_range R>
-        requires(!std::same_as<std::remove_cvref_t<R>, PerAxis> && std::integral<std::ranges::range_value_t<R>>)
-    explicit PerAxis(const R& items) {
+    requires(!std::same_as<std::remove_cvref_t<R>, PerAxis> &&
+             std::integral<std::ranges::range_value_t<R>>) explicit PerAxis(const R& items) {
         for (auto item : items) push_back(static_cast<I>(item));
     }
 

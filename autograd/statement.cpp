@@ -23,13 +23,6 @@ struct alignas(buffer_alignment) Piece {
 template <class T>
 constexpr T zeros[buffer_alignment / sizeof(T)] = {};
 
-template <class T>
-struct LeafElements {
-    const T* data;
-    bool whole;  // dense, and of the statement's shape
-    Strides strides;
-};
-
 /// The rows of a statement's leaves, ready for its kernel.
 template <class T>
 class LeafRows {
@@ -258,6 +251,25 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     } while (rows.next());
 }
 
+/// The Vars that an op of the statement takes, given the results of the ops before it.
+template <class T>
+std::array<Var<T>, 3> arguments_of(const Statement<T>& statement, const Step<T>& step,
+                                   std::span<const Var<T>> results) {
+    using Argument = typename Step<T>::Argument;
+    std::array<Var<T>, 3> args;
+    for (std::size_t k = 0; k < static_cast<std::size_t>(step.op().arity); ++k) {
+        const Argument arg = step.args[k];
+        switch (arg.from) {
+            case Argument::From::leaf: args[k] = statement.leaves[arg.index]; break;
+            case Argument::From::constant:
+                args[k] = statement.leaves[0].tape().constant(statement.constants[arg.index]);
+                break;
+            case Argument::From::step: args[k] = results[arg.index]; break;
+        }
+    }
+    return args;
+}
+
 /// For derivatives of derivatives: the statement is replayed op by op, and each op's rule is read with Vars.
 template <class T>
 void pull(Pull<T>& node) {
@@ -270,15 +282,8 @@ void pull(Pull<T>& node) {
         if (!gradients[s]) continue;
         const Step<T>& step = statement.kernel->steps[s];
         const PointwiseOp<T>& op = step.op();
-        std::array<Var<T>, 3> args;
+        const auto args = arguments_of(statement, step, std::span<const Var<T>>(results));
         std::array<Var<T>, 3> contributions;
-        for (std::size_t k = 0; k < static_cast<std::size_t>(op.arity); ++k) {
-            const Argument arg = step.args[k];
-            args[k] = arg.from == Argument::From::leaf ? statement.leaves[arg.index]
-                      : arg.from == Argument::From::constant
-                          ? node.tape().constant(statement.constants[arg.index])
-                          : results[arg.index];
-        }
         op.pull(args.data(), results[s], gradients[s], contributions.data());
         for (std::size_t k = 0; k < static_cast<std::size_t>(op.arity); ++k) {
             const Argument arg = step.args[k];
@@ -356,20 +361,11 @@ void accumulate_statement(const Statement<T>& statement, const Shape& shape, con
 
 template <class T>
 std::vector<Var<T>> replay(const Statement<T>& statement) {
-    using Argument = typename Step<T>::Argument;
-    Tape<T>& tape = statement.leaves[0].tape();
     std::vector<Var<T>> results;
     results.reserve(statement.kernel->steps.size());
     for (const Step<T>& step : statement.kernel->steps) {
-        const PointwiseOp<T>& op = step.op();
-        std::array<Var<T>, 3> args;
-        for (std::size_t k = 0; k < static_cast<std::size_t>(op.arity); ++k) {
-            const Argument arg = step.args[k];
-            args[k] = arg.from == Argument::From::leaf       ? statement.leaves[arg.index]
-                      : arg.from == Argument::From::constant ? tape.constant(statement.constants[arg.index])
-                                                             : results[arg.index];
-        }
-        results.push_back(op.apply(args.data()));
+        const auto args = arguments_of(statement, step, std::span<const Var<T>>(results));
+        results.push_back(step.op().apply(args.data()));
     }
     return results;
 }

@@ -229,7 +229,7 @@ void Sweep<T>::add_dense(NodeIndex index, const Shape& shape, const T* from) {
 }
 
 template <class T>
-bool Sweep<T>::lend(NodeIndex from, const T* part, NodeIndex to) {
+bool Sweep<T>::lend(NodeIndex from, std::ptrdiff_t offset, NodeIndex to) {
     const Node<T>& node = tape_.at(to);
     Slot& lender = slots_[from];
     Slot& borrower = slots_[to];
@@ -237,7 +237,7 @@ bool Sweep<T>::lend(NodeIndex from, const T* part, NodeIndex to) {
     if (lender.lent || is_requested(from) || is_requested(to)) return false;
     if (borrower.data != nullptr || gradient_owner(to) != to || node.is_product || node.is_parameter)
         return false;
-    borrower.data = lender.data + (part - lender.data);
+    borrower.data = lender.data + offset;
     borrower.written = borrower.lent = true;
     lender.lends = true;
     return true;

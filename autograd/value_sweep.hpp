@@ -69,9 +69,9 @@ public:
     void add(NodeIndex index, const Shape& shape, const T* from, const Strides& strides);
     void add_dense(NodeIndex index, const Shape& shape, const T* from);
 
-    /// Lets the gradient of `to`, which nothing was added to yet, begin as a dense part of the gradient of `from`, in
-    /// place, where that would otherwise be copied. False if it can't be.
-    bool lend(NodeIndex from, const T* part, NodeIndex to);
+    /// Lets the gradient of `to`, which nothing was added to yet, begin as the dense part of the gradient of `from` that
+    /// lies at `offset`, in place, where that would otherwise be copied. False if it can't be.
+    bool lend(NodeIndex from, std::ptrdiff_t offset, NodeIndex to);
 
     struct ChunkState {
         T* gradients = nullptr;
@@ -127,7 +127,7 @@ private:
     ChunkState* chunk_states_;
 };
 
-/// Computes the deferred products that node `index` waits for: in contraction.cpp.
+/// Computes the deferred products that node `index` waits for: in contraction_gradient.cpp.
 template <class T>
 void flush_products(Sweep<T>& sweep, NodeIndex index);
 

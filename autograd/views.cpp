@@ -1,7 +1,8 @@
 #include "autograd/views.hpp"
 
 #include <algorithm>
-#include <memory>
+#include <new>
+#include <span>
 #include <string>
 
 #include "autograd/strided.hpp"
@@ -87,6 +88,13 @@ Var<T> reshaped(const Var<T>& x, const Shape& shape) {
     return view_of(contiguous(x), view, shape);
 }
 
+/// The product of the extents of these axes.
+std::size_t extent_product(const Shape& shape, std::size_t begin, std::size_t end) {
+    std::size_t count = 1;
+    for (std::size_t axis = begin; axis < end; ++axis) count *= shape[axis];
+    return count;
+}
+
 std::ptrdiff_t clipped_position(std::ptrdiff_t position, std::ptrdiff_t extent) {
     return std::clamp<std::ptrdiff_t>(position < 0 ? position + extent : position, 0, extent);
 }
@@ -154,18 +162,20 @@ Var<T> select(const Var<T>& x, std::ptrdiff_t axis, std::ptrdiff_t position) {
         throw IndexError("[select] position " + std::to_string(position) + " of an axis of extent " +
                          std::to_string(extent) + ", shape " + to_string(base.shape));
     }
-    const View view{.kind = View::Kind::select,
-                    .axis = static_cast<std::uint8_t>(along),
-                    .start = static_cast<std::uint32_t>(position < 0 ? position + extent : position)};
-    Shape shape = base.shape;
-    shape.erase(along);
+    const auto start = static_cast<std::uint32_t>(position < 0 ? position + extent : position);
     if (along == 0 && base.is_dense()) {
         // A step of a sequence, by far the most frequent: it is dense as well.
-        const auto offset = static_cast<std::ptrdiff_t>(view.start * element_count(shape));
-        return tape.record_view(select_rule<T>, tape.keep(x.index()), tape.distinct(shape), nullptr, offset,
-                                tape.keep(view));
+        const Shape& shape = tape.distinct(Shape(std::span(base.shape).subspan(1)));
+        const auto offset = static_cast<std::ptrdiff_t>(start * element_count(shape));
+        // Made where it stays: a copy would read in one piece what was just written in three, which is slow.
+        const View* view = new (tape.template allocate_records<View>(1))
+            View{.kind = View::Kind::select, .axis = 0, .start = start};
+        return tape.record_view(select_rule<T>, tape.keep(x.index()), shape, nullptr, offset, view);
     }
-    return view_of(x, view, shape);
+    Shape shape = base.shape;
+    shape.erase(along);
+    return view_of(
+        x, View{.kind = View::Kind::select, .axis = static_cast<std::uint8_t>(along), .start = start}, shape);
 }
 
 template <class T>
@@ -182,17 +192,25 @@ void split_into(std::span<Var<T>> pieces, const Var<T>& x, std::ptrdiff_t axis) 
     Shape piece_shape = base.shape;
     piece_shape.set(along, width);
     const Shape& shape = tape.distinct(piece_shape);
-    const Strides base_strides = base.full_strides();
-    const Strides* strides = tape.distinct(shape, base_strides);
+    const Strides* strides = nullptr;
+    std::ptrdiff_t stride = 1;
+    if (base.is_dense() && extent_product(base.shape, 0, along) == 1) {
+        // So the pieces are dense as well.
+        stride = static_cast<std::ptrdiff_t>(extent_product(base.shape, along + 1, base.shape.size()));
+    } else {
+        const Strides base_strides = base.full_strides();
+        strides = tape.distinct(shape, base_strides);
+        stride = base_strides[along];
+    }
     const NodeIndex* input = tape.keep(x.index());
     View* views = tape.template allocate_records<View>(pieces.size());
     std::size_t start = 0;
     for (std::size_t k = 0; k < pieces.size(); ++k, start += width) {
-        std::construct_at(views + k, View{.kind = View::Kind::slice,
-                                          .axis = static_cast<std::uint8_t>(along),
-                                          .start = static_cast<std::uint32_t>(start)});
-        const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(start) * base_strides[along];
-        pieces[k] = tape.record_view(slice_rule<T>, input, shape, strides, offset, views + k);
+        const View* view = new (views + k) View{.kind = View::Kind::slice,
+                                                .axis = static_cast<std::uint8_t>(along),
+                                                .start = static_cast<std::uint32_t>(start)};
+        const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(start) * stride;
+        pieces[k] = tape.record_view(slice_rule<T>, input, shape, strides, offset, view);
     }
 }
 

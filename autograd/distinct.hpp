@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -12,11 +13,13 @@ template <class List>
 class Distinct {
 public:
     const List& operator()(const List& list) {
-        if (last_ != nullptr && *last_ == list) return *last_;
+        for (const List* recent : recent_) {
+            if (recent != nullptr && *recent == list) return *recent;
+        }
         if (2 * (lists_.size() + 1) > table_.size()) grow();
         const List*& entry = find(list);
         if (entry == nullptr) entry = &lists_.emplace_back(list);
-        last_ = entry;
+        recent_[turn_++ % recent_.size()] = entry;
         return *entry;
     }
 
@@ -37,7 +40,8 @@ private:
 
     std::deque<List> lists_;  // doesn't move what is in it
     std::vector<const List*> table_;
-    const List* last_ = nullptr;
+    std::array<const List*, 4> recent_{};  // a step of a recurrence asks for a few in turn
+    std::size_t turn_ = 0;
 };
 
 }  // namespace xtape

@@ -204,28 +204,32 @@ struct PackedKernel {
 
     static void multiply_panels(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
                                 Start start, const MatrixView<T>& c) {
-        std::size_t count = padded(c.cols) / width;
+        if (c.rows <= max_rows) return multiply_rows(a, panels, panel_stride, start, c);
         // Rows are dealt out evenly, so that no pass is left with a single one.
         std::size_t passes = (c.rows + max_rows - 1) / max_rows;
         for (std::size_t pass = 0; pass < passes; ++pass) {
             std::size_t row = c.rows * pass / passes, rows = c.rows * (pass + 1) / passes - row;
-            Tile multiply = c.rows == 1   ? one_row[count - 1]
-                            : c.rows == 2 ? two_rows[count - 1]
-                                          : one_panel[count - 1][rows - 1];
-            MatrixView<const T> left = a.row_block(row, rows);
-            if (c.cols == count * width) {
-                multiply(left, panels, panel_stride, start.from(row, 0), c.at(row, 0), c.row_stride);
-            } else {
-                // The padding has no place in c: compute beside it.
-                alignas(64) T edge[max_rows * max_panels * panel_width];
-                MatrixView<T> beside(edge, rows, count * width);
-                for (std::size_t r = 0; start.data != nullptr && r < rows; ++r)
-                    std::copy_n(start.from(row + r, 0).data, c.cols, beside.at(r, 0));
-                multiply(left, panels, panel_stride, start.data != nullptr ? Start(beside) : Start(), edge,
-                         beside.row_stride);
-                for (std::size_t r = 0; r < rows; ++r) std::copy_n(beside.at(r, 0), c.cols, c.at(row + r, 0));
-            }
+            multiply_rows(a.row_block(row, rows), panels, panel_stride, start.from(row, 0),
+                          c.row_block(row, rows));
         }
+    }
+
+    /// Up to max_rows rows.
+    static void multiply_rows(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
+                              Start start, const MatrixView<T>& c) {
+        std::size_t count = padded(c.cols) / width;
+        Tile multiply = c.rows == 1   ? one_row[count - 1]
+                        : c.rows == 2 ? two_rows[count - 1]
+                                      : one_panel[count - 1][c.rows - 1];
+        if (c.cols == count * width) return multiply(a, panels, panel_stride, start, c.data, c.row_stride);
+        // The padding has no place in c: compute beside it.
+        alignas(64) T edge[max_rows * max_panels * panel_width];
+        MatrixView<T> beside(edge, c.rows, count * width);
+        for (std::size_t r = 0; start.data != nullptr && r < c.rows; ++r)
+            std::copy_n(start.from(r, 0).data, c.cols, beside.at(r, 0));
+        multiply(a, panels, panel_stride, start.data != nullptr ? Start(beside) : Start(), edge,
+                 beside.row_stride);
+        for (std::size_t r = 0; r < c.rows; ++r) std::copy_n(beside.at(r, 0), c.cols, c.at(r, 0));
     }
 };
 

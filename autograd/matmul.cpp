@@ -74,78 +74,73 @@ Var<T> batched_matmul(const Var<T>& a, const Var<T>& b) {
 }
 
 /// (..., K) · (K, N)
-template <class T>
-Shape product_shape(const Var<T>& a, const Var<T>& b) {
-    Shape shape = a.shape();
-    shape.set(shape.size() - 1, b.shape()[1]);
+Shape product_shape(const Shape& a, const Shape& b) {
+    Shape shape = a;
+    shape.set(shape.size() - 1, b[1]);
     return shape;
+}
+
+bool is_product_shape(const Shape& shape, const Shape& a, const Shape& b) {
+    if (shape.size() != a.size() || shape.back() != b[1]) return false;
+    for (std::size_t axis = 0; axis + 1 < shape.size(); ++axis) {
+        if (shape[axis] != a[axis]) return false;
+    }
+    return true;
+}
+
+/// By anything but a matrix.
+template <class T>
+Var<T> matmul_apart(const Var<T>& a, const Var<T>& b) {
+    if (b.rank() == 1) return squeeze(Var<T>(matmul(a, unsqueeze(b, -1))), {-1});
+    if (a.rank() == 1) return squeeze(batched_matmul(unsqueeze(a, 0), b), {-2});
+    return batched_matmul(a, b);
 }
 
 }  // namespace
 
 template <class T>
 Affine<T> matmul(const Var<T>& a, const Var<T>& b) {
-    a.tape().node(b);  // of one tape
+    Tape<T>& tape = a.tape();
+    const Shape& right = tape.node(b).shape;
+    const Shape& left = tape.node(a).shape;
+    if (left.empty() || right.empty()) throw_mismatch(a, b);
+    if (left.back() != right[right.size() == 1 ? 0 : right.size() - 2]) throw_mismatch(a, b);
     Affine<T> result;
-    if (a.rank() == 0 || b.rank() == 0) throw_mismatch(a, b);
-    if (b.rank() == 1) {
-        if (a.shape().back() != b.shape()[0]) throw_mismatch(a, b);
-        result.add_addend(squeeze(Var<T>(matmul(a, unsqueeze(b, -1))), {-1}));
-        return result;
-    }
-    if (a.shape().back() != b.shape()[b.rank() - 2]) throw_mismatch(a, b);
-    if (b.rank() == 2) {
-        result.add_product(a.rank() > 2 ? contiguous(a) : a, b);
-    } else if (a.rank() == 1) {
-        result.add_addend(squeeze(batched_matmul(unsqueeze(a, 0), b), {-2}));
-    } else {
-        result.add_addend(batched_matmul(a, b));
-    }
+    if (right.size() != 2)
+        result.add_addend(matmul_apart(a, b));
+    else if (left.size() > 2)
+        result.add_product(contiguous(a), b);
+    else
+        result.add_product(a, b);
     return result;
 }
 
 template <class T>
-void Affine<T>::add(const Affine& other) {
-    for (std::size_t j = 0; j < other.product_count; ++j)
-        add_product(other.products[j].a, other.products[j].b);
-    for (std::size_t k = 0; k < other.addend_count; ++k) add_addend(other.addends[k]);
-}
-
-template <class T>
-void Affine<T>::add_product(const Var<T>& a, const Var<T>& b) {
-    if (product_count == max_products) {
-        const Var<T> so_far = *this;
-        *this = Affine();
-        add_addend(so_far);
-    }
-    products[product_count++] = {a, b};
-}
-
-template <class T>
-void Affine<T>::add_addend(const Var<T>& x) {
-    if (addend_count == max_addends) {
-        const Var<T> so_far = *this;
-        *this = Affine();
-        add_addend(so_far);
-    }
-    addends[addend_count++] = x;
+void Affine<T>::merge() {
+    const Var<T> so_far = *this;
+    product_count = addend_count = 0;
+    add_addend(so_far);
 }
 
 template <class T>
 Affine<T>::operator Var<T>() const {
     if (product_count == 0) {
-        Var<T> sum = addends[0];
+        Var<T> sum = first_addend();
         for (std::size_t k = 1; k < addend_count; ++k) sum = sum + addends[k];
         return sum;
     }
     Tape<T>& tape = products[0].a.tape();
-    const Shape shape = product_shape(products[0].a, products[0].b);
+    const auto shape_of = [&](const Var<T>& x) -> const Shape& { return tape.node(x).shape; };
+    const Shape shape = product_shape(shape_of(products[0].a), shape_of(products[0].b));
+    const auto fits = [&](const Product& product) {
+        return is_product_shape(shape, shape_of(product.a), shape_of(product.b));
+    };
     const bool one_shape = [&] {
         for (std::size_t j = 1; j < product_count; ++j) {
-            if (product_shape(products[j].a, products[j].b) != shape) return false;
+            if (!fits(products[j])) return false;
         }
         for (std::size_t k = 0; k < addend_count; ++k) {
-            if (!broadcasts_to(tape.node(addends[k]).shape, shape)) return false;
+            if (!broadcasts_to(shape_of(addends[k]), shape)) return false;
         }
         return true;
     }();
@@ -156,16 +151,16 @@ Affine<T>::operator Var<T>() const {
     const auto add_apart = [&](const Var<T>& x) { rest = rest ? Var<T>(rest + x) : x; };
     for (std::size_t j = 0; j < product_count; ++j) {
         const auto& [a, b] = products[j];
-        if (product_shape(a, b) != shape) {
+        if (fits(products[j])) {
+            one_node.add_product(a, b);
+        } else {
             Affine alone;
             alone.add_product(a, b);
             add_apart(alone);
-        } else {
-            one_node.add_product(a, b);
         }
     }
     for (std::size_t k = 0; k < addend_count; ++k) {
-        if (broadcasts_to(tape.node(addends[k]).shape, shape))
+        if (broadcasts_to(shape_of(addends[k]), shape))
             one_node.add_addend(addends[k]);
         else
             add_apart(addends[k]);

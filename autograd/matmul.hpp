@@ -3,6 +3,7 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <new>
 
 #include "autograd/products.hpp"
 #include "autograd/statement.hpp"
@@ -16,24 +17,51 @@ class Affine {
 public:
     using value_type = T;
 
-    Affine() = default;
+    Affine() {}
+    Affine(const Affine& other) { add(other); }
+    Affine& operator=(const Affine& other) {
+        if (this == &other) return *this;
+        product_count = addend_count = 0;
+        add(other);
+        return *this;
+    }
 
     /// One node if the parts have one shape (addends may broadcast to it), else a sum of several.
     operator Var<T>() const;  // NOLINT(google-explicit-constructor)
 
-    Tape<T>& tape() const { return (product_count > 0 ? products[0].a : addends[0]).tape(); }
+    Tape<T>& tape() const { return (product_count > 0 ? products[0].a : first_addend()).tape(); }
 
-    void add(const Affine& other);
-    void add_product(const Var<T>& a, const Var<T>& b);
-    void add_addend(const Var<T>& x);
+    void add(const Affine& other) {
+        for (std::size_t j = 0; j < other.product_count; ++j)
+            add_product(other.products[j].a, other.products[j].b);
+        for (std::size_t k = 0; k < other.addend_count; ++k) add_addend(other.addends[k]);
+    }
+    void add_product(const Var<T>& a, const Var<T>& b) {
+        if (product_count == max_products) merge();
+        new (&products[product_count++]) Product{a, b};
+    }
+    void add_addend(const Var<T>& x) {
+        if (addend_count == max_addends) merge();
+        new (&addends[addend_count++]) Var<T>(x);
+    }
 
     struct Product {
         Var<T> a, b;
     };
-    std::array<Product, max_products> products;
-    std::array<Var<T>, max_addends> addends;
+    // Each step of a recurrence makes and copies several sums: what isn't in use is neither initialised nor copied.
+    union {
+        std::array<Product, max_products> products;
+    };
+    union {
+        std::array<Var<T>, max_addends> addends;
+    };
     std::size_t product_count = 0;
     std::size_t addend_count = 0;
+
+private:
+    Var<T> first_addend() const { return addend_count > 0 ? addends[0] : Var<T>(); }
+    /// What was added so far, as one addend.
+    void merge();
 };
 
 /// The matrix product, as NumPy's: (..., M, K) · (..., K, N) → (..., M, N), leading axes broadcast; a 1-D operand is a

@@ -4,11 +4,16 @@
 #include <bit>
 #include <new>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace xtape {
 namespace {
 
 constexpr std::size_t first_block = std::size_t{1} << 16;
 constexpr std::size_t largest_step = std::size_t{1} << 26;
+constexpr std::size_t huge_page = std::size_t{1} << 21;
 
 // Classes are 64, 80, 96, 112, 128, 160, ... bytes: (4 + quarter) * 2^power, each rounded up to whole cache lines
 // by the arena.
@@ -28,9 +33,7 @@ SizeClass class_that_holds(std::size_t bytes) {
 
 }  // namespace
 
-void Arena::Free::operator()(std::byte* data) const {
-    ::operator delete (data, std::align_val_t{buffer_alignment});
-}
+void Arena::Free::operator()(std::byte* data) const { ::operator delete(data, alignment); }
 
 std::byte* Arena::allocate_in_next_block(std::size_t bytes) {
     // A block that was left behind too small for this request is skipped; it is used again after a rewind.
@@ -44,9 +47,14 @@ std::byte* Arena::allocate_in_next_block(std::size_t bytes) {
     }
     const std::size_t doubled = std::clamp(capacity_, first_block, largest_step);
     const std::size_t size = std::max(bytes, doubled);
-    auto* data =
-        static_cast<std::byte*>(::operator new (size + buffer_alignment, std::align_val_t{buffer_alignment}));
-    blocks_.push_back({std::unique_ptr<std::byte, Free>(data), size});
+    const std::align_val_t alignment{size >= huge_page ? huge_page : buffer_alignment};
+    auto* data = static_cast<std::byte*>(::operator new(size + buffer_alignment, alignment));
+#ifdef __linux__
+    // A long sequence touches megabytes, each page a few times: with small pages looking them up costs several percent. If
+    // the system won't, nothing is lost.
+    if (size >= huge_page) madvise(data, size, MADV_HUGEPAGE);
+#endif
+    blocks_.push_back({std::unique_ptr<std::byte, Free>(data, Free{alignment}), size});
     capacity_ += size + buffer_alignment;
     block_ = blocks_.size() - 1;
     used_ = bytes;
@@ -55,29 +63,27 @@ std::byte* Arena::allocate_in_next_block(std::size_t bytes) {
 
 std::byte* Pool::allocate(std::size_t bytes) {
     const SizeClass size_class = class_that_holds(bytes);
-    FreeBuffer*& first = free_[size_class.index];
-    if (first == nullptr) return arena_.allocate(size_class.bytes);
-    FreeBuffer* buffer = first;
-    first = buffer->next;
-    return reinterpret_cast<std::byte*>(buffer);
+    std::vector<std::byte*>& free = free_[size_class.index];
+    if (free.empty()) return arena_.allocate(size_class.bytes);
+    std::byte* const buffer = free.back();
+    free.pop_back();
+    return buffer;
 }
 
 void Pool::release(std::byte* buffer, std::size_t bytes) {
-    FreeBuffer*& first = free_[class_that_holds(bytes).index];
-    first = new (buffer) FreeBuffer{first};
+    free_[class_that_holds(bytes).index].push_back(buffer);
 }
 
 void Pool::donate(std::byte* buffer, std::size_t bytes) {
     if (bytes < buffer_alignment) return;
     SizeClass size_class = class_that_holds(bytes);
     if (size_class.bytes > bytes) --size_class.index;  // the largest class that it can serve in full
-    FreeBuffer*& first = free_[size_class.index];
-    first = new (buffer) FreeBuffer{first};
+    free_[size_class.index].push_back(buffer);
 }
 
 void Pool::clear() {
     arena_.clear();
-    free_.fill(nullptr);
+    for (std::vector<std::byte*>& free : free_) free.clear();
 }
 
 }  // namespace xtape

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <vector>
 
 namespace xtape {
@@ -58,6 +59,7 @@ private:
     }
 
     struct Free {
+        std::align_val_t alignment;
         void operator()(std::byte* data) const;
     };
     struct Block {
@@ -90,13 +92,12 @@ public:
     std::size_t capacity() const { return arena_.capacity(); }
 
 private:
-    struct FreeBuffer {
-        FreeBuffer* next;
-    };
     static constexpr std::size_t class_count = 4 * 48;
 
     Arena arena_;
-    std::array<FreeBuffer*, class_count> free_{};
+    // Not linked through the buffers themselves: a loop that repeats what a step did writes to those that the step took
+    // and gave back, and takes none.
+    std::array<std::vector<std::byte*>, class_count> free_;
 };
 
 }  // namespace xtape

@@ -21,6 +21,87 @@ bool same(const MatrixView<const T>& a, const MatrixView<const T>& b) {
            a.col_stride == b.col_stride;
 }
 
+/// A place for the use of a site at a step of its sequence, or else for its use number `position`.
+template <class T>
+ProductRecord::Place find_place(Tape<T>& tape, std::size_t site_number, std::size_t position) {
+    Products<T>& products = tape.products();
+    ProductSite<T>& site = products.sites[site_number];
+    const bool hoists = site.hoisted < max_products;
+    const std::size_t steps = site.steps_per_chunk;
+    const std::size_t slot = position % steps;
+    std::size_t* chunk = hoists ? &site.chunk_of_block[position / steps] : &site.open_chunk;
+    if (!hoists && slot == 0) *chunk = 0;
+    if (*chunk == 0) {
+        ProductChunk<T> fresh;
+        fresh.site = site_number;
+        fresh.first_step = position - slot;
+        fresh.members = tape.template allocate_records<NodeIndex>(steps);
+        std::fill_n(fresh.members, steps, no_node);
+        products.chunks.push_back(fresh);
+        *chunk = products.chunks.size();
+    }
+    return {static_cast<std::uint32_t>(*chunk - 1), static_cast<std::uint32_t>(slot)};
+}
+
+template <class T>
+void compute_block(Tape<T>& tape, ProductSite<T>& site, ProductChunk<T>& chunk) {
+    const NoLog no_log(tape);
+    const Node<T>& sequence = tape.at(site.sequence);
+    const std::size_t steps = chunk.ready_end - chunk.ready_begin;
+    const std::size_t slot_size = site.rows * site.cols;
+    if (site.values == nullptr && tape.steps() == sequence.shape[0]) {
+        site.values = tape.allocate_apart(tape.steps() * slot_size);
+    }
+    chunk.values = site.values != nullptr
+                       ? site.values + chunk.first_step * slot_size
+                       : tape.allocate_apart(steps * slot_size) - chunk.ready_begin * slot_size;
+    T* const first = chunk.values + chunk.ready_begin * slot_size;
+    const MatrixView<T> y(first, steps * site.rows, site.cols);
+    const MatrixView<const T> b = site.matrices[site.hoisted];
+    const T* const xs = sequence.value + (chunk.first_step + chunk.ready_begin) * site.rows * b.rows;
+    const MatrixView<const T> a(xs, y.rows, b.rows);
+    const NodeIndex owner = site.owners[site.hoisted];
+    const std::size_t blocks_left = (sequence.shape[0] - chunk.first_step) / steps;
+    if (site.bias == no_node) return multiply(tape, a, b, owner, blocks_left, T(0), y);
+
+    const Node<T>& bias = tape.at(site.bias);
+    const PackedMatrix<T>* packed = detail::packed_form(tape, b, owner, y.rows, blocks_left, bias.is_dense());
+    if (packed != nullptr && bias.is_dense()) return gemm_plus_row(a, *packed, bias.value, y);
+    const Shape shape{y.rows, y.cols};
+    copy_strided<T>(shape, bias.value, Strides{0, bias.full_strides()[0]}, first, dense_strides(shape));
+    multiply(tape, a, b, owner, blocks_left, T(1), y);
+}
+
+/// Bias + product of a step, if it was or now is computed with its block; else null. A block is computed from the
+/// second use of a sequence on, unless it is known that all steps come: a step that is used alone stays alone.
+template <class T>
+T* hoisted_value(Tape<T>& tape, ProductSite<T>& site, ProductChunk<T>& chunk, std::size_t slot) {
+    const bool ready = chunk.values != nullptr && slot >= chunk.ready_begin && slot < chunk.ready_end;
+    if (!ready) {
+        const std::size_t steps = tape.at(site.sequence).shape[0];
+        if ((site.uses == 0 && tape.steps() != steps) || chunk.values != nullptr) return nullptr;
+        const bool forward = site.uses == 0 || chunk.first_step + slot > site.last_step;
+        const std::size_t left = steps - chunk.first_step;
+        chunk.ready_begin = forward ? slot : 0;
+        chunk.ready_end = forward ? std::min(site.steps_per_chunk, left) : slot + 1;
+        compute_block(tape, site, chunk);
+    }
+    return chunk.values + slot * site.rows * site.cols;
+}
+
+template <class T>
+void enter(Tape<T>& tape, ProductRecord::Place place, NodeIndex member) {
+    Products<T>& products = tape.products();
+    ProductChunk<T>& chunk = products.chunks[place.chunk];
+    ProductSite<T>& site = products.sites[chunk.site];
+    chunk.members[place.slot] = member;
+    chunk.slots = std::max<std::size_t>(chunk.slots, place.slot + 1);
+    ++chunk.member_count;
+    ++site.uses;
+    site.last_step = chunk.first_step + place.slot;
+    products.members_end = member + 1;
+}
+
 template <class T>
 class AffineRecorder {
 public:
@@ -45,11 +126,13 @@ public:
     Var<T> record() {
         Products<T>& products = tape_.products();
         const std::size_t site_number = find_site();
-        const auto place = find_place(site_number);
+        const auto place = find_place(tape_, site_number,
+                                      hoisted_ < max_products ? step_ : products.sites[site_number].uses);
         ProductSite<T>& site = products.sites[site_number];
-        ProductChunk<T>& chunk = products.chunks[place.chunk];
 
-        T* value = hoisted_ < max_products ? hoisted_value(site, chunk, place.slot) : nullptr;
+        T* value = hoisted_ < max_products
+                       ? hoisted_value(tape_, site, products.chunks[place.chunk], place.slot)
+                       : nullptr;
         const bool product_in = value != nullptr;
         bool bias_in = product_in && bias_ != no_node;
         if (value == nullptr) value = tape_.allocate(rows_ * cols_);
@@ -61,21 +144,17 @@ public:
                 bias_in = false;  // once
                 continue;
             }
-            const Node<T>& addend = tape_.node(affine_.addends[k]);
-            const Strides from = broadcast_strides(addend.shape, addend.full_strides(), shape_);
-            if (written)
-                add_strided<T>(shape_, addend.value, from, value, dense_strides(shape_));
-            else
-                copy_strided<T>(shape_, addend.value, from, value, dense_strides(shape_));
+            put_addend(tape_.node(affine_.addends[k]), value, written);
             written = true;
         }
         for (std::size_t j = 0; j < affine_.product_count; ++j) {
             if (product_in && j == hoisted_) continue;
-            multiply(tape_, lefts_[j], rights_[j], tape_.node(affine_.products[j].b).owner,
-                     site.uses == 0 ? 1 : expected_uses, T(written), MatrixView<T>(value, rows_, cols_));
+            multiply(tape_, lefts_[j], rights_[j], site.owners[j],
+                     site.uses == 0 ? std::max<std::size_t>(tape_.steps(), 1) : expected_uses, T(written),
+                     MatrixView<T>(value, rows_, cols_));
             written = true;
         }
-        return append(site, chunk, place, value);
+        return append(place, value);
     }
 
 private:
@@ -119,6 +198,9 @@ private:
         site.cols = cols_;
         site.product_count = affine_.product_count;
         site.matrices = rights_;
+        for (std::size_t j = 0; j < affine_.product_count; ++j) {
+            site.owners[j] = tape_.node(affine_.products[j].b).owner;
+        }
         site.hoisted = hoisted_;
         site.sequence = sequence_;
         site.bias = bias_;
@@ -129,6 +211,7 @@ private:
             site.chunk_of_block = tape_.template allocate_records<std::size_t>(blocks);
             std::fill_n(site.chunk_of_block, blocks, std::size_t{0});
             tape_.at(tape_.at(sequence_).owner).feeds_products = true;
+            if (bias_ != no_node) tape_.at(tape_.at(bias_).owner).feeds_products = true;
         }
         for (std::size_t j = 0; j < affine_.product_count; ++j) {
             tape_.at(tape_.node(affine_.products[j].b).owner).feeds_products = true;
@@ -155,65 +238,31 @@ private:
                tape_.products().chunks[chunk - 1].members[step_ % site.steps_per_chunk] != no_node;
     }
 
-    ProductRecord::Place find_place(std::size_t site_number) {
-        Products<T>& products = tape_.products();
-        ProductSite<T>& site = products.sites[site_number];
-        const std::size_t steps = site.steps_per_chunk;
-        const std::size_t position = hoisted_ < max_products ? step_ : site.uses;
-        const std::size_t slot = position % steps;
-        std::size_t* chunk =
-            hoisted_ < max_products ? &site.chunk_of_block[position / steps] : &site.open_chunk;
-        if (hoisted_ == max_products && slot == 0) *chunk = 0;
-        if (*chunk == 0) {
-            ProductChunk<T> fresh;
-            fresh.site = site_number;
-            fresh.first_step = position - slot;
-            fresh.members = tape_.template allocate_records<NodeIndex>(steps);
-            std::fill_n(fresh.members, steps, no_node);
-            products.chunks.push_back(fresh);
-            *chunk = products.chunks.size();
-        }
-        return {static_cast<std::uint32_t>(*chunk - 1), static_cast<std::uint32_t>(slot)};
+    void put_addend(const Node<T>& addend, T* value, bool add) {
+        const Strides strides = broadcast_strides(addend.shape, addend.full_strides(), shape_);
+        if (add)
+            add_strided<T>(shape_, addend.value, strides, value, dense_strides(shape_));
+        else
+            copy_strided<T>(shape_, addend.value, strides, value, dense_strides(shape_));
+        if (tape_.log() == nullptr) return;
+        const auto rows = detail::as_rows<const T>(addend.value, shape_, strides);
+        if (!rows) return tape_.log()->give_up();
+        const auto run = [](const RawCall<T>& call, T* const* addresses) {
+            const auto& n = call.numbers;
+            const Shape shape{n[0], n[1]};
+            const Strides from{static_cast<std::ptrdiff_t>(n[2]), static_cast<std::ptrdiff_t>(n[3])};
+            if (n[4] != 0)
+                add_strided<T>(shape, addresses[0], from, addresses[1], dense_strides(shape));
+            else
+                copy_strided<T>(shape, addresses[0], from, addresses[1], dense_strides(shape));
+        };
+        tape_.log()->add({.run = run,
+                          .numbers = {rows->rows, rows->cols, static_cast<std::size_t>(rows->row_stride),
+                                      static_cast<std::size_t>(rows->col_stride), add}},
+                         {addend.value, value});
     }
 
-    /// Bias + product of this step, if it was or now is computed with its block; else null. A block is computed from
-    /// the second use of a sequence on: a step that is used alone stays alone.
-    T* hoisted_value(const ProductSite<T>& site, ProductChunk<T>& chunk, std::size_t slot) {
-        const bool ready = chunk.values != nullptr && slot >= chunk.ready_begin && slot < chunk.ready_end;
-        if (!ready) {
-            if (site.uses == 0 || chunk.values != nullptr) return nullptr;
-            const bool forward = step_ > site.last_step;
-            const std::size_t left = tape_.at(sequence_).shape[0] - chunk.first_step;
-            chunk.ready_begin = forward ? slot : 0;
-            chunk.ready_end = forward ? std::min(site.steps_per_chunk, left) : slot + 1;
-            compute_block(chunk);
-        }
-        return chunk.values + slot * rows_ * cols_;
-    }
-
-    void compute_block(ProductChunk<T>& chunk) {
-        const std::size_t steps = chunk.ready_end - chunk.ready_begin;
-        const std::size_t slot_size = rows_ * cols_;
-        T* const first = tape_.allocate(steps * slot_size);
-        chunk.values = first - chunk.ready_begin * slot_size;
-        const MatrixView<T> y(first, steps * rows_, cols_);
-        const MatrixView<const T> b = rights_[hoisted_];
-        const T* const xs =
-            tape_.at(sequence_).value + (chunk.first_step + chunk.ready_begin) * rows_ * b.rows;
-        const MatrixView<const T> a(xs, y.rows, b.rows);
-        const NodeIndex owner = tape_.node(affine_.products[hoisted_].b).owner;
-        const std::size_t blocks_left = (tape_.at(sequence_).shape[0] - chunk.first_step) / steps;
-        if (bias_ == no_node) return multiply(tape_, a, b, owner, blocks_left, T(0), y);
-
-        const Node<T>& bias = tape_.at(bias_);
-        const PackedMatrix<T>* packed = detail::packed_form(tape_, b, owner, y.rows, blocks_left);
-        if (packed != nullptr && bias.is_dense()) return gemm_plus_row(a, *packed, bias.value, y);
-        const Shape shape{y.rows, y.cols};
-        copy_strided<T>(shape, bias.value, Strides{0, bias.full_strides()[0]}, first, dense_strides(shape));
-        multiply(tape_, a, b, owner, blocks_left, T(1), y);
-    }
-
-    Var<T> append(ProductSite<T>& site, ProductChunk<T>& chunk, ProductRecord::Place place, T* value) {
+    Var<T> append(ProductRecord::Place place, T* value) {
         const std::size_t count = 2 * affine_.product_count + affine_.addend_count;
         auto* const inputs = tape_.template allocate_records<NodeIndex>(count);
         for (std::size_t j = 0; j < affine_.product_count; ++j) {
@@ -229,12 +278,7 @@ private:
         const Var<T> y = tape_.record(detail::affine_rule<T>(), std::span<const NodeIndex>(inputs, count),
                                       shape_, value, tape_.keep(record));
         tape_.at(y.index()).is_product = true;
-        chunk.members[place.slot] = y.index();
-        chunk.slots = std::max<std::size_t>(chunk.slots, place.slot + 1);
-        ++chunk.member_count;
-        ++site.uses;
-        site.last_step = step_;
-        tape_.products().members_end = y.index() + 1;
+        enter(tape_, place, y.index());
         return y;
     }
 
@@ -259,14 +303,90 @@ Var<T> record_affine(Tape<T>& tape, const Affine<T>& affine, const Shape& shape)
 }
 
 template <class T>
+bool detail::can_repeat_product(Tape<T>& tape, const Node<T>& a, const Node<T>& b) {
+    const auto& earlier = *static_cast<const ProductRecord*>(a.payload);
+    const auto& record = *static_cast<const ProductRecord*>(b.payload);
+    const Products<T>& products = tape.products();
+    const ProductChunk<T>& chunk = products.chunks[record.place.chunk];
+    const ProductSite<T>& site = products.sites[chunk.site];
+    if (products.chunks[earlier.place.chunk].site != chunk.site || site.closed) return false;
+    if (site.hoisted == max_products) return true;
+    const std::size_t step = chunk.first_step + record.place.slot;
+    const std::size_t step_before = products.chunks[earlier.place.chunk].first_step + earlier.place.slot;
+    return site.values != nullptr && step == step_before + 1;
+}
+
+template <class T>
+std::size_t detail::repeat_products(Tape<T>& tape, const ProductRecord& before, NodeIndex member,
+                                    NodeIndex period, std::span<ProductRecord> records) {
+    Products<T>& products = tape.products();
+    const ProductChunk<T>& last = products.chunks[before.place.chunk];
+    const std::size_t site_number = last.site;
+    ProductSite<T>& site = products.sites[site_number];
+    const bool hoists = site.hoisted < max_products;
+    const auto [number, first] =
+        find_place(tape, site_number, hoists ? last.first_step + before.place.slot + 1 : site.uses);
+    ProductChunk<T>& chunk = products.chunks[number];
+    if (hoists) hoisted_value(tape, site, chunk, first);
+    const std::size_t end = hoists ? chunk.ready_end : site.steps_per_chunk;
+    const std::size_t count = std::min(records.size(), end - first);
+    std::uint32_t slot = first;
+    for (ProductRecord& record : records.first(count)) {
+        chunk.members[slot] = member;
+        record = {{number, slot}, before.product_count, before.addend_count};
+        ++slot;
+        member += period;
+    }
+    chunk.slots = std::max<std::size_t>(chunk.slots, slot);
+    chunk.member_count += count;
+    site.uses += count;
+    site.last_step = chunk.first_step + slot - 1;
+    products.members_end = std::max(products.members_end, member - period + 1);
+    return count;
+}
+
+namespace {
+
+/// Addresses of a, c and b; numbers as note() gives them.
+template <class T>
+void multiply_plain(const RawCall<T>& call, T* const* addresses) {
+    const auto& n = call.numbers;
+    const bool transposed = n[6] > 1;
+    const auto b_stride = static_cast<std::ptrdiff_t>(n[7]);
+    const MatrixView<const T> a(addresses[0], n[0], n[1], static_cast<std::ptrdiff_t>(n[3]),
+                                static_cast<std::ptrdiff_t>(n[4]));
+    const MatrixView<const T> b(addresses[2], n[1], n[2], transposed ? 1 : b_stride,
+                                transposed ? b_stride : 1);
+    gemm<T>(a, b, static_cast<T>(n[6] % 2),
+            MatrixView<T>(addresses[1], n[0], n[2], static_cast<std::ptrdiff_t>(n[5])));
+}
+
+template <class T>
+void note(CallLog<T>& log, const MatrixView<const T>& a, const MatrixView<const T>& b,
+          const PackedMatrix<T>* packed, T beta, const MatrixView<T>& c) {
+    if (packed != nullptr) return note_gemm(log, a, *packed, beta, c);
+    if (b.col_stride != 1 && b.row_stride != 1) return log.give_up();
+    const auto number = [](std::ptrdiff_t x) { return static_cast<std::size_t>(x); };
+    const bool transposed = b.col_stride != 1;
+    const std::size_t flags = (beta == T(0) ? 0u : 1u) + (transposed ? 2u : 0u);
+    log.add({.run = &multiply_plain<T>,
+             .numbers = {a.rows, a.cols, b.cols, number(a.row_stride), number(a.col_stride),
+                         number(c.row_stride), flags, number(transposed ? b.col_stride : b.row_stride)}},
+            {a.data, c.data, b.data});
+}
+
+}  // namespace
+
+template <class T>
 const PackedMatrix<T>* detail::packed_form(Tape<T>& tape, MatrixView<const T> b, NodeIndex b_owner,
-                                           std::size_t rows, std::size_t uses) {
+                                           std::size_t rows, std::size_t uses, bool plus_row) {
     auto& packed = tape.products().packed;
     const auto found = std::find_if(packed.begin(), packed.end(), [&](const auto& entry) {
         return entry.owner == b_owner && same(entry.matrix, b);
     });
     if (found != packed.end()) return &found->packed;
-    if (uses < 2 || !packing_pays<T>(rows, b.rows, b.cols, uses, b.col_stride != 1)) return nullptr;
+    if (uses < 2 && !plus_row) return nullptr;
+    if (!packing_pays<T>(rows, b.rows, b.cols, uses, b.col_stride != 1, plus_row)) return nullptr;
     const std::size_t bytes = packed_size<T>(b.rows, b.cols) * sizeof(T);
     auto* memory = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
     packed.push_back({b, b_owner, pack(b, memory), bytes});
@@ -277,17 +397,21 @@ template <class T>
 void detail::multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeIndex b_owner,
                       std::size_t uses, T beta, MatrixView<T> c) {
     const PackedMatrix<T>* packed = packed_form(tape, b, b_owner, a.rows, uses);
+    if (tape.log() != nullptr) note(*tape.log(), a, b, packed, beta, c);
     if (packed != nullptr)
         gemm(a, *packed, beta, c);
     else
         gemm<T>(a, b, beta, c);
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                      \
-    template const PackedMatrix<T>* detail::packed_form(Tape<T>&, MatrixView<const T>, NodeIndex, \
-                                                        std::size_t, std::size_t);                \
-    template Var<T> record_affine(Tape<T>&, const Affine<T>&, const Shape&);                      \
-    template void detail::multiply(Tape<T>&, MatrixView<const T>, MatrixView<const T>, NodeIndex, \
+#define XTAPE_INSTANTIATE(T)                                                                           \
+    template const PackedMatrix<T>* detail::packed_form(Tape<T>&, MatrixView<const T>, NodeIndex,      \
+                                                        std::size_t, std::size_t, bool);               \
+    template Var<T> record_affine(Tape<T>&, const Affine<T>&, const Shape&);                           \
+    template bool detail::can_repeat_product(Tape<T>&, const Node<T>&, const Node<T>&);                \
+    template std::size_t detail::repeat_products(Tape<T>&, const ProductRecord&, NodeIndex, NodeIndex, \
+                                                 std::span<ProductRecord>);                            \
+    template void detail::multiply(Tape<T>&, MatrixView<const T>, MatrixView<const T>, NodeIndex,      \
                                    std::size_t, T, MatrixView<T>);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 
 #include "autograd/matmul.hpp"
 
@@ -53,7 +54,17 @@ MatrixView<const T> matrix_of(const Node<T>& node) {
 /// Valid until the next call.
 template <class T>
 const PackedMatrix<T>* packed_form(Tape<T>& tape, MatrixView<const T> b, NodeIndex b_owner, std::size_t rows,
-                                   std::size_t uses);
+                                   std::size_t uses, bool plus_row = false);
+
+/// Whether products a and b, of two steps of a loop, will be followed by others of their kind.
+template <class T>
+bool can_repeat_product(Tape<T>& tape, const Node<T>& a, const Node<T>& b);
+
+/// Enters `member`, and others a `period` apart, as the same sum of products in the steps after `before`: as many as
+/// there are records and as are computed together. Returns how many.
+template <class T>
+std::size_t repeat_products(Tape<T>& tape, const ProductRecord& before, NodeIndex member, NodeIndex period,
+                            std::span<ProductRecord> records);
 
 /// c = a b + beta c, by the packed form of b where there is one.
 template <class T>

@@ -70,6 +70,7 @@ void add_left_gradient(Sweep<T>& sweep, NodeIndex a, MatrixView<const T> dy, Mat
         const auto target = sweep.target(a);
         const auto rows = as_rows(target.data, node.shape, target.strides);
         if (!rows || !takes_rows(*rows)) {
+            if (sweep.tape().log() != nullptr) sweep.tape().log()->give_up();
             std::vector<T> product(dy.rows * b.rows);
             gemm<T>(dy, b.transposed(), T(0), MatrixView<T>(product.data(), dy.rows, b.rows));
             add_strided(node.shape, static_cast<const T*>(product.data()), dense_strides(node.shape),
@@ -90,13 +91,86 @@ bool may_defer(Sweep<T>& sweep, const ProductSite<T>& site, const Node<T>& node)
         if (sweep.wants(b) && sweep.gradient_owner(b) != sweep.node(b).owner) return false;
     }
     if (site.hoisted == max_products) return true;
+    if (site.bias != no_node && sweep.gradient_owner(site.bias) != sweep.node(site.bias).owner) return false;
     const NodeIndex a = node.inputs[2 * site.hoisted];
     return !sweep.wants(a) || sweep.gradient_owner(a) == sweep.node(site.sequence).owner;
+}
+
+/// Some members of a chunk whose left operands lie one below the other, as one matrix.
+template <class T>
+struct LeftOperands {
+    std::size_t count = 1;
+    MatrixView<const T> matrix{};
+};
+
+/// As many as there are from slot `begin` on, before `end`.
+template <class T>
+LeftOperands<T> left_operands(Tape<T>& tape, const ProductChunk<T>& chunk, std::size_t begin, std::size_t end,
+                              std::size_t j) {
+    const auto operand = [&](std::size_t slot) {
+        const NodeIndex index = tape.input_at(chunk.members[slot], 2 * j);
+        MatrixView<const T> step = matrix_of(tape.like(index));
+        step.data = tape.value_at(index);
+        return step;
+    };
+    LeftOperands<T> result{.matrix = operand(begin)};
+    MatrixView<const T>& matrix = result.matrix;
+    const std::size_t rows = matrix.rows;
+    const auto is_dense = [rows](const MatrixView<const T>& m) {
+        return m.col_stride == 1 && (rows == 1 || m.row_stride == static_cast<std::ptrdiff_t>(m.cols));
+    };
+    if (!is_dense(matrix)) return result;
+    matrix.row_stride = static_cast<std::ptrdiff_t>(matrix.cols);
+    while (begin + result.count < end) {
+        const std::size_t slot = begin + result.count;
+        const MatrixView<const T> step = operand(slot);
+        const std::size_t size = rows * matrix.cols;
+        if (!is_dense(step) || step.data != matrix.data + result.count * size) break;
+        // Within a loop operands keep their distance.
+        std::size_t even = tape.even_steps(std::span(chunk.members + slot, end - slot));
+        if (even > 2 && operand(slot + 1).data != step.data + size) even = 1;
+        result.count += even > 2 ? even : 1;
+    }
+    matrix.rows = rows * result.count;
+    return result;
+}
+
+/// db += Σ aᵀ dy over members of a chunk: by one or two products if no more than one gap is between
+/// their left operands, else by one of a copy without gaps.
+template <class T>
+void add_matrix_gradients(Sweep<T>& sweep, NodeIndex b, const ProductChunk<T>& chunk, std::size_t begin,
+                          std::size_t end, std::size_t j, MatrixView<const T> dy) {
+    Tape<T>& tape = sweep.tape();
+    const std::size_t rows = dy.rows / (end - begin);
+    const LeftOperands<T> first = left_operands(tape, chunk, begin, end, j);
+    const std::size_t middle = begin + first.count;
+    LeftOperands<T> rest{.count = 0};
+    if (middle < end) rest = left_operands(tape, chunk, middle, end, j);
+    if (middle + rest.count == end) {
+        add_matrix_gradient(sweep, b, first.matrix, dy.row_block(0, first.count * rows));
+        if (middle == end) return;
+        const std::size_t rest_begin = first.count * rows;
+        return add_matrix_gradient(sweep, b, rest.matrix, dy.row_block(rest_begin, dy.rows - rest_begin));
+    }
+    const std::size_t inner = first.matrix.cols;
+    const std::size_t bytes = dy.rows * inner * sizeof(T);
+    auto* const copy = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
+    for (std::size_t slot = begin; slot < end;) {
+        const auto [count, a] = left_operands(tape, chunk, slot, end, j);
+        const Shape shape{a.rows, a.cols};
+        copy_strided<T>(shape, a.data, Strides{a.row_stride, a.col_stride},
+                        copy + (slot - begin) * rows * inner, dense_strides(shape));
+        slot += count;
+    }
+    add_matrix_gradient(sweep, b, MatrixView<const T>(copy, dy.rows, inner), dy);
+    tape.gradients().release(reinterpret_cast<std::byte*>(copy), bytes);
 }
 
 template <class T>
 void flush_chunk(Sweep<T>& sweep, std::size_t number) {
     Tape<T>& tape = sweep.tape();
+    if (tape.log() != nullptr) tape.log()->give_up();
+    const NoLog no_log(tape);
     const ProductChunk<T>& chunk = tape.products().chunks[number];
     const ProductSite<T> site = tape.products().sites[chunk.site];
     auto& state = sweep.chunk_state(number);
@@ -111,39 +185,33 @@ void flush_chunk(Sweep<T>& sweep, std::size_t number) {
         while (end < chunk.slots && waiting(end)) ++end;
         const std::size_t rows = (end - begin) * site.rows;
         const MatrixView<const T> dy(state.gradients + begin * slot_size, rows, site.cols);
-        const Node<T>& any = tape.at(chunk.members[begin]);
+        const NodeIndex any = chunk.members[begin];
+        const bool wants_sequence =
+            site.hoisted < max_products && sweep.wants(tape.input_at(any, 2 * site.hoisted));
+        if (site.bias != no_node && sweep.wants(site.bias)) {
+            sweep.add_dense(site.bias, Shape{rows, site.cols}, dy.data);
+        }
 
         for (std::size_t j = 0; j < site.product_count; ++j) {
-            const NodeIndex a = any.inputs[2 * j];
-            const NodeIndex b = any.inputs[2 * j + 1];
+            const NodeIndex b = tape.input_at(any, 2 * j + 1);
             const MatrixView<const T> matrix = site.matrices[j];
             const std::size_t inner = matrix.rows;
             const bool hoisted = j == site.hoisted;
-            if (hoisted && sweep.wants(a)) {
-                const auto target = sweep.target(site.sequence);
-                const MatrixView<T> dxs(target.data + (chunk.first_step + begin) * site.rows * inner, rows,
-                                        inner);
-                gemm<T>(dy, matrix.transposed(), T(1), dxs);
+            if (hoisted && wants_sequence) {
+                const bool whole = rows * inner == tape.at(site.sequence).size();
+                bool first = false;
+                T* const data = whole && sweep.gradient_owner(site.sequence) == site.sequence
+                                    ? sweep.whole_target(site.sequence, first)
+                                    : sweep.target(site.sequence).data;
+                const MatrixView<T> dxs(data + (chunk.first_step + begin) * site.rows * inner, rows, inner);
+                gemm<T>(dy, matrix.transposed(), T(first ? 0 : 1), dxs);
             }
             if (!sweep.wants(b)) continue;
             if (hoisted) {
                 const T* xs = tape.at(site.sequence).value + (chunk.first_step + begin) * site.rows * inner;
                 add_matrix_gradient(sweep, b, MatrixView<const T>(xs, rows, inner), dy);
-            } else if (end - begin == 1) {
-                add_matrix_gradient(sweep, b, matrix_of(tape.at(a)), dy);
             } else {
-                const std::size_t bytes = rows * inner * sizeof(T);
-                auto* gathered = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
-                for (std::size_t slot = begin; slot < end; ++slot) {
-                    const MatrixView<const T> step =
-                        matrix_of(tape.at(tape.at(chunk.members[slot]).inputs[2 * j]));
-                    copy_strided<T>(Shape{step.rows, step.cols}, step.data,
-                                    Strides{step.row_stride, step.col_stride},
-                                    gathered + (slot - begin) * site.rows * inner,
-                                    dense_strides(Shape{step.rows, step.cols}));
-                }
-                add_matrix_gradient(sweep, b, MatrixView<const T>(gathered, rows, inner), dy);
-                tape.gradients().release(reinterpret_cast<std::byte*>(gathered), bytes);
+                add_matrix_gradients(sweep, b, chunk, begin, end, j, dy);
             }
         }
         begin = end;
@@ -160,11 +228,16 @@ void pull_affine_values(Sweep<T>& sweep, NodeIndex index) {
     const T* const gradient = sweep.gradient(index);
     const MatrixView<const T> dy(gradient, site.rows, site.cols);
 
+    const bool defer = sweep.is_waiting(index) && may_defer(sweep, site, node);
+    bool bias_waits = defer && site.bias != no_node;
     for (std::size_t k = 0; k < record.addend_count; ++k) {
         const NodeIndex addend = node.inputs[2 * record.product_count + k];
+        if (bias_waits && addend == site.bias) {
+            bias_waits = false;  // once
+            continue;
+        }
         if (sweep.wants(addend)) sweep.add_dense(addend, node.shape, gradient);
     }
-    const bool defer = sweep.is_waiting(index) && may_defer(sweep, site, node);
     for (std::size_t j = 0; j < record.product_count; ++j) {
         const NodeIndex a = node.inputs[2 * j];
         const NodeIndex b = node.inputs[2 * j + 1];
@@ -200,7 +273,9 @@ void pull_affine(Pull<T>& node) {
 }
 
 template <class T>
-constexpr Rule<T> sum_of_products_rule{"matmul", &pull_affine<T>, &pull_affine_values<T>};
+constexpr Rule<T> sum_of_products_rule{
+    "matmul", &pull_affine<T>, &pull_affine_values<T>,
+    [](const Node<T>&, const Node<T>& b, std::ptrdiff_t, void*) { return b.payload; }};
 
 }  // namespace
 
@@ -211,13 +286,9 @@ void flush_products(Sweep<T>& sweep, NodeIndex index) {
         const auto& state = sweep.chunk_state(number);
         if (state.gradients == nullptr || state.visited == 0) continue;
         const ProductSite<T>& site = products.sites[products.chunks[number].site];
-        const ProductChunk<T>& chunk = products.chunks[number];
-        const Node<T>& member = sweep.node(*std::find_if(chunk.members, chunk.members + chunk.slots,
-                                                         [](NodeIndex node) { return node != no_node; }));
         bool feeds = site.sequence != no_node && sweep.node(site.sequence).owner == index;
-        for (std::size_t j = 0; j < site.product_count; ++j) {
-            feeds |= sweep.node(member.inputs[2 * j + 1]).owner == index;
-        }
+        feeds |= site.bias != no_node && sweep.node(site.bias).owner == index;
+        for (std::size_t j = 0; j < site.product_count; ++j) feeds |= site.owners[j] == index;
         if (feeds) flush_chunk(sweep, number);
     }
 }

@@ -4,6 +4,7 @@ namespace xtape {
 
 template <class T>
 std::size_t multiplications(Tape<T>& tape, NodeIndex index) {
+    tape.make_node(index);
     const Node<T>& node = tape.at(index);
     if (node.is_product) {
         const auto& record = *static_cast<const ProductRecord*>(node.payload);
@@ -20,6 +21,7 @@ std::size_t multiplications(Tape<T>& tape, NodeIndex index) {
 
 template <class T>
 std::size_t multiplications(Tape<T>& tape, std::string_view op) {
+    tape.make_all_nodes();
     std::size_t count = 0;
     for (std::size_t index = 0; index < tape.size(); ++index) {
         const Rule<T>* const rule = tape.at(static_cast<NodeIndex>(index)).rule;

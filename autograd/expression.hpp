@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -15,8 +16,9 @@
 // nothing; it is a type that spells the formula, and a value that holds the Vars and constants in it.
 //
 // An expression reads itself in two directions for any number type N (see Pack and Scalar): `evaluate` computes
-// its value and keeps each intermediate one in a Memo, `pull` walks back through the Memo and hands each leaf its
-// gradient. Both are what the loops of a statement are made of.
+// its value and leaves each intermediate one in a Memo, `pull` walks back through the Memo and hands each leaf its
+// gradient. Both are what the loops of a statement are made of. On the way forward what ops call costly is kept in
+// the source, and the way back, which evaluates once more, finds it there.
 
 namespace xtape {
 
@@ -53,7 +55,7 @@ struct ExpressionBase {
 template <class T>
 struct Leaf : ExpressionBase<Leaf<T>> {
     using value_type = T;
-    static constexpr int leaves = 1, constants = 0, steps = 0;
+    static constexpr int leaves = 1, constants = 0, steps = 0, kept = 0;
 
     Var<T> var;
 
@@ -63,7 +65,7 @@ struct Leaf : ExpressionBase<Leaf<T>> {
     struct Memo {
         N value;
     };
-    template <int L, int C, class N, class Source>
+    template <int L, int C, int K, class N, class Source>
     [[gnu::always_inline]] static void evaluate(const Source& source, Memo<N>& memo) {
         memo.value = source.template leaf<L>();
     }
@@ -86,7 +88,7 @@ struct Leaf : ExpressionBase<Leaf<T>> {
 template <class T>
 struct Constant : ExpressionBase<Constant<T>> {
     using value_type = T;
-    static constexpr int leaves = 0, constants = 1, steps = 0;
+    static constexpr int leaves = 0, constants = 1, steps = 0, kept = 0;
 
     T number;
 
@@ -96,7 +98,7 @@ struct Constant : ExpressionBase<Constant<T>> {
     struct Memo {
         N value;
     };
-    template <int L, int C, class N, class Source>
+    template <int L, int C, int K, class N, class Source>
     [[gnu::always_inline]] static void evaluate(const Source& source, Memo<N>& memo) {
         memo.value = source.template constant<C>();
     }
@@ -112,14 +114,19 @@ struct Constant : ExpressionBase<Constant<T>> {
     }
 };
 
-/// A pointwise op on expressions.
+/// A pointwise op on expressions. Of what is kept, number K is its own, the next ones are its arguments'.
 template <class Op, class... Args>
 struct Apply : ExpressionBase<Apply<Op, Args...>> {
     using op = Op;
     using value_type = typename std::tuple_element_t<0, std::tuple<Args...>>::value_type;
+    static constexpr bool keeps_value = Op::keeps == Kept::value;
+    static constexpr bool keeps_other = Op::keeps == Kept::other;
+    static constexpr int own_kept = keeps_value || keeps_other;
+
     static constexpr int leaves = (Args::leaves + ...);
     static constexpr int constants = (Args::constants + ...);
     static constexpr int steps = 1 + (Args::steps + ...);
+    static constexpr int kept = own_kept + (Args::kept + ...);
     static constexpr auto each_argument = std::index_sequence_for<Args...>{};
 
     std::tuple<Args...> args;
@@ -130,24 +137,43 @@ struct Apply : ExpressionBase<Apply<Op, Args...>> {
     struct Memo {
         std::tuple<typename Args::template Memo<N>...> args;
         N value;
+        [[no_unique_address]] std::conditional_t<keeps_other, N, Zero> kept;
     };
 
-    template <int L, int C, class N, class Source>
+    template <int L, int C, int K, class N, class Source>
     [[gnu::always_inline]] static void evaluate(const Source& source, Memo<N>& memo) {
-        [&]<std::size_t... K>(std::index_sequence<K...>) {
-            (Argument<K>::template evaluate<L + leaves_before<K>, C + constants_before<K>>(
-                 source, std::get<K>(memo.args)),
+        [&]<std::size_t... A>(std::index_sequence<A...>) {
+            (Argument<A>::template evaluate<L + leaves_before<A>, C + constants_before<A>,
+                                            K + own_kept + kept_before<A>>(source, std::get<A>(memo.args)),
              ...);
-            memo.value = Op::value(std::get<K>(memo.args).value...);
+            const auto& inputs = memo.args;
+            if constexpr (keeps_other) {
+                if constexpr (Source::has_kept)
+                    memo.kept = source.template kept<K>();
+                else
+                    memo.kept = Op::kept(std::get<A>(inputs).value...);
+                memo.value = Op::value(std::get<A>(inputs).value..., memo.kept);
+                if constexpr (!Source::has_kept) source.template keep<K>(memo.kept);
+            } else if constexpr (keeps_value && Source::has_kept) {
+                memo.value = source.template kept<K>();
+            } else {
+                memo.value = Op::value(std::get<A>(inputs).value...);
+                if constexpr (keeps_value) source.template keep<K>(memo.value);
+            }
         }
         (each_argument);
     }
 
     template <int L, class N, class Sink>
     [[gnu::always_inline]] static void pull(const Memo<N>& memo, const N& gradient, Sink& sink) {
-        [&]<std::size_t... K>(std::index_sequence<K...>) {
-            const auto partials = Op::partials(std::get<K>(memo.args).value..., memo.value);
-            (pull_argument<K, L + leaves_before<K>>(std::get<K>(memo.args), gradient, std::get<K>(partials),
+        [&]<std::size_t... A>(std::index_sequence<A...>) {
+            const auto partials = [&] {
+                if constexpr (keeps_other)
+                    return Op::partials(std::get<A>(memo.args).value..., memo.value, memo.kept);
+                else
+                    return Op::partials(std::get<A>(memo.args).value..., memo.value);
+            }();
+            (pull_argument<A, L + leaves_before<A>>(std::get<A>(memo.args), gradient, std::get<A>(partials),
                                                     sink),
              ...);
         }
@@ -184,7 +210,8 @@ private:
     static constexpr int leaves_before = sum_before(K, {Args::leaves...});
     template <std::size_t K>
     static constexpr int constants_before = sum_before(K, {Args::constants...});
-
+    template <std::size_t K>
+    static constexpr int kept_before = sum_before(K, {Args::kept...});
     template <class, class N>
     using Number = const N&;
     template <std::size_t K, int L, class N>

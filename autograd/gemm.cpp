@@ -80,6 +80,21 @@ void add_matrix_times_column(const MatrixView<const T>& a, const MatrixView<cons
                          c.rows == 1 ? 1 : index(static_cast<std::size_t>(c.row_stride)));
 }
 
+/// c = a b + beta c for a column a and a row b.
+template <class T>
+void multiply_column_by_row(const MatrixView<const T>& a, const MatrixView<const T>& b, T beta,
+                            const MatrixView<T>& c) {
+    for (std::size_t i = 0; i < c.rows; ++i) {
+        const T factor = *a.at(i, 0);
+        const T* const __restrict row = b.data;
+        T* const __restrict to = c.at(i, 0);
+        if (beta == T(0))
+            for (std::size_t j = 0; j < c.cols; ++j) to[j] = factor * row[j];
+        else
+            for (std::size_t j = 0; j < c.cols; ++j) to[j] += factor * row[j];
+    }
+}
+
 /// Memory for a right operand that is packed for one product: a block of columns that fits the second-level
 /// cache.
 constexpr std::size_t block_bytes = std::size_t(1) << 20;
@@ -119,6 +134,8 @@ void gemm(MatrixView<const std::type_identity_t<T>> a, MatrixView<const std::typ
 
     if (c.cols == 1) return add_matrix_times_column<T>(a, b, c);
     if (c.rows == 1) return add_matrix_times_column<T>(b.transposed(), a.transposed(), c.transposed());
+    // BLAS packs both operands for this.
+    if (a.cols == 1 && b.col_stride == 1) return multiply_column_by_row<T>(a, b, beta, c);
     if (multiply_packed<T>(a, b, beta, c)) return;
     thread_local std::vector<T> a_copy, b_copy;
     BlasOperand<T> left = operand<T>(a, a_copy), right = operand<T>(b, b_copy);

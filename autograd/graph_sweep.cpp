@@ -76,6 +76,7 @@ template <class T>
 std::vector<Var<T>> graph_sweep(const Var<T>& y, const Var<T>& seed, std::span<const Var<T>> xs) {
     Tape<T>& tape = y.tape();
     const NodeIndex count = y.index() + 1;
+    tape.make_all_nodes();
 
     Gradients<T> gradients(count);
     std::vector<bool>& wanted = gradients.wanted;

@@ -51,7 +51,13 @@ void pull_stack_values(Sweep<T>& sweep, NodeIndex index) {
     for (std::size_t k = 0; k < node.input_count; ++k, gradient += step) {
         const NodeIndex input = node.inputs[k];
         if (!sweep.wants(input)) continue;
-        if (axis == 0 && sweep.lend(index, gradient - sweep.gradient(index), input)) continue;
+        if (axis == 0 && sweep.lend(index, gradient - sweep.gradient(index), input)) {
+            const std::size_t others = sweep.lend_on(std::span(node.inputs + k, node.input_count - k), step);
+            k += others;
+            gradient += static_cast<std::ptrdiff_t>(others) * step;
+            continue;
+        }
+        sweep.tape().make_node(input);
         sweep.add(input, sweep.node(input).shape, gradient, part);
     }
 }
@@ -110,27 +116,49 @@ template <class T>
 Var<T> stack(std::span<const Var<T>> xs, std::ptrdiff_t axis) {
     if (xs.empty()) throw ShapeError("[stack] of no tensors");
     Tape<T>& tape = xs[0].tape();
-    const Shape each = tape.node(xs[0]).shape;
-    for (const Var<T>& x : xs) {
-        if (tape.node(x).shape != each) {
-            throw ShapeError("[stack] shapes " + to_string(each) + " and " + to_string(x.shape()) +
+    // Steps of a loop may be stacked without making nodes of them.
+    auto* const inputs = tape.template allocate_records<NodeIndex>(xs.size());
+    const Shape& each = tape.node(xs[0]).shape;
+    const std::size_t size = element_count(each);
+    for (std::size_t k = 0; k < xs.size(); ++k) inputs[k] = xs[k].index();
+    bool in_place = true;  // what lies one after the other needs no copy
+    const T* next = nullptr;
+    for (std::size_t k = 0; k < xs.size();) {
+        const std::size_t even = tape.even_steps(std::span(inputs + k, xs.size() - k));
+        tape.check_even(xs.subspan(k, even));
+        const Node<T>& x = tape.like(inputs[k]);
+        if (&x.shape != &each && x.shape != each) {
+            throw ShapeError("[stack] shapes " + to_string(each) + " and " + to_string(x.shape) +
                              ": all must be equal");
         }
+        const T* const value = tape.value_at(inputs[k]);
+        in_place = in_place && x.is_dense() && (k == 0 || value == next);
+        if (even > 1) in_place = in_place && tape.value_at(inputs[k + 1]) == value + size;
+        next = value + even * size;
+        k += even;
     }
     const std::size_t along = resolve_axis("stack", axis, each.size() + 1);
     Shape shape = each;
     shape.insert(along, xs.size());
+    const std::span<const NodeIndex> indices(inputs, xs.size());
+    if (in_place && along == 0) {
+        const Var<T> y =
+            tape.record(stack_rule<T>, indices, shape, tape.value_at(inputs[0]), tape.keep(along));
+        tape.node(y).shares_value = true;
+        return y;
+    }
 
-    T* const value = tape.allocate(element_count(shape));
+    T* const copy = tape.allocate(element_count(shape));
     Strides strides = dense_strides(shape);
     const std::ptrdiff_t step = strides[along];
     strides.erase(along);
-    T* part = value;
-    for (const Var<T>& x : xs) {
-        copy_to(tape.node(x), part, strides);
+    T* part = copy;
+    for (NodeIndex input : indices) {
+        const Node<T>& x = tape.like(input);
+        copy_strided<T>(x.shape, tape.value_at(input), x.full_strides(), part, strides);
         part += step;
     }
-    return tape.record(stack_rule<T>, xs, shape, value, tape.keep(along));
+    return tape.record(stack_rule<T>, indices, shape, copy, tape.keep(along));
 }
 
 template <class T>

@@ -12,6 +12,8 @@ template <class T>
 class Pull;
 template <class T>
 class Sweep;
+template <class T>
+struct Node;
 
 using NodeIndex = std::uint32_t;
 inline constexpr NodeIndex no_node = std::numeric_limits<NodeIndex>::max();
@@ -21,16 +23,24 @@ template <class T>
 struct Rule {
     using PullFunction = void (*)(Pull<T>&);
     using PullValuesFunction = void (*)(Sweep<T>&, NodeIndex);
+    using LaterFunction = const void* (*)(const Node<T>&, const Node<T>&, std::ptrdiff_t, void*);
 
     const char* name;
     /// The derivative, written with Vars. Serves every kind of sweep.
     PullFunction pull;
     /// The same for a sweep that wants values only, as a hand-tuned loop; null where `pull` is fast enough.
     PullValuesFunction pull_values;
+    /// For an op that notes its raw calls, so that a loop may repeat it: the payload of the node `steps` after the
+    /// second of two that follow each other in a loop, written to `room` if need be; null if there is none.
+    LaterFunction later;
 
-    constexpr Rule(RuleName op, PullFunction by_vars, PullValuesFunction by_values = nullptr)
-        : name(op.text()), pull(by_vars), pull_values(by_values) {}
+    constexpr Rule(RuleName op, PullFunction by_vars, PullValuesFunction by_values = nullptr,
+                   LaterFunction later_payload = nullptr)
+        : name(op.text()), pull(by_vars), pull_values(by_values), later(later_payload) {}
 };
+
+/// The largest payload that a loop can repeat.
+inline constexpr std::size_t payload_room = 64;
 
 /// One entry of a tape: a value, and how it was made. As large as a cache line: a step of a recurrence writes and
 /// reads some ten of them.
@@ -56,6 +66,7 @@ struct alignas(64) Node {
     bool is_product : 1 = false;      // a sum of matrix products, filed in a chunk: see products.hpp
     bool is_multiplied : 1 = false;   // some product will want the value for a deferred gradient
     bool feeds_products : 1 = false;  // some product defers this node's gradient
+    bool shares_value : 1 = false;    // the elements are also those of other nodes, though it is no view
 
     std::size_t size() const { return element_count(shape); }
     bool is_dense() const { return strides == nullptr; }

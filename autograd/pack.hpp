@@ -103,6 +103,9 @@ struct Pack {
     /// -1 or 1; a zero and NaN stay what they are.
     friend Pack sign(const Pack& x) { return where(x > 0, 1, where(x < 0, -1, x)); }
     friend Pack abs(const Pack& x) { return from_bits(x.bits() & ~sign_bit()); }
+    friend Pack copysign(const Pack& x, const Pack& sign) {
+        return from_bits((x.bits() & ~sign_bit()) | (sign.bits() & sign_bit()));
+    }
     friend Pack sqrt(const Pack& x) { return xsimd::sqrt(x.lanes); }
 
     /// a * b + c, rounded once where the machine can.

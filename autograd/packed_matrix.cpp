@@ -42,7 +42,10 @@ struct PackedKernel {
         explicit Start(const MatrixView<T>& c) : data(c.data), row_stride(c.row_stride) {}
         Start from(std::size_t row, std::size_t column) const {
             Start part = *this;
-            if (data != nullptr) part.data += static_cast<std::ptrdiff_t>(row) * row_stride + column;
+            if (data != nullptr) {
+                part.data +=
+                    static_cast<std::ptrdiff_t>(row) * row_stride + static_cast<std::ptrdiff_t>(column);
+            }
             return part;
         }
     };
@@ -161,6 +164,44 @@ struct PackedKernel {
     static constexpr auto two_rows =
         tiles_by_vectors<2>(std::make_index_sequence<max_panels / 2 * vectors>{});
 
+    /// By as many vectors as `together` says, or fewer.
+    static Tile tile_of(std::size_t rows, std::size_t count) {
+        return rows == 1   ? one_row[count - 1]
+               : rows == 2 ? two_rows[count - 1]
+                           : one_panel[count - 1][rows - 1];
+    }
+    static std::size_t together(std::size_t rows) {
+        return panel_width * (rows == 1 ? max_panels : rows == 2 ? max_panels / 2 : 1);
+    }
+
+    /// Whether a product is nothing but a tile for every few columns.
+    static bool is_tiles(const MatrixView<const T>& a, const MatrixView<T>& c) {
+        return c.rows > 0 && c.rows <= max_rows && c.cols > 0 && c.cols % width == 0 && a.cols > 0;
+    }
+    static void note_tiles(CallLog<T>& log, const MatrixView<const T>& a, const PackedMatrix<T>& b, bool adds,
+                           const MatrixView<T>& c) {
+        const std::size_t step = together(c.rows);
+        for (std::size_t begin = 0; begin < c.cols; begin += step) {
+            const Tile tile = tile_of(c.rows, std::min(step, c.cols - begin) / width);
+            log.add(
+                {.run = &run_tile,
+                 .code = b.data + b.rows * begin,
+                 .numbers = {reinterpret_cast<std::size_t>(tile), a.cols,
+                             static_cast<std::size_t>(a.row_stride), static_cast<std::size_t>(a.col_stride),
+                             b.rows * panel_width, adds, static_cast<std::size_t>(c.row_stride), c.rows}},
+                {a.data, c.at(0, begin)});
+        }
+    }
+    static void run_tile(const RawCall<T>& call, T* const* addresses) {
+        const auto& n = call.numbers;
+        const MatrixView<const T> a(addresses[0], n[7], n[1], static_cast<std::ptrdiff_t>(n[2]),
+                                    static_cast<std::ptrdiff_t>(n[3]));
+        const auto c_stride = static_cast<std::ptrdiff_t>(n[6]);
+        const Start start = n[5] != 0 ? Start(MatrixView<T>(addresses[1], n[7], 0, c_stride)) : Start();
+        reinterpret_cast<Tile>(n[0])(a, static_cast<const T*>(call.code), n[4], start, addresses[1],
+                                     c_stride);
+    }
+
     static void multiply(const MatrixView<const T>& a, const PackedMatrix<T>& b, Start start,
                          const MatrixView<T>& c) {
         if (c.rows <= max_rows) return multiply_slice(a, b, 0, start, c);
@@ -180,7 +221,7 @@ struct PackedKernel {
 
     /// The same values without gaps: rows a power of two apart fall on each other in the cache.
     static MatrixView<const T> dense(const MatrixView<const T>& a, T* memory) {
-        if (a.row_stride == 1) return dense(a.transposed(), memory).transposed();
+        if (a.row_stride == 1 && a.col_stride != 1) return dense(a.transposed(), memory).transposed();
         MatrixView<T> copy(memory, a.rows, a.cols);
         for (std::size_t i = 0; i < a.rows; ++i)
             if (a.col_stride == 1)
@@ -193,9 +234,9 @@ struct PackedKernel {
     /// c = start + a times the rows of b from `from` on, as many as a has columns.
     static void multiply_slice(const MatrixView<const T>& a, const PackedMatrix<T>& b, std::size_t from,
                                Start start, const MatrixView<T>& c) {
-        std::size_t together = panel_width * (c.rows == 1 ? max_panels : c.rows == 2 ? max_panels / 2 : 1);
-        for (std::size_t begin = 0; begin < b.cols; begin += together) {
-            std::size_t used = std::min(together, b.cols - begin);
+        const std::size_t step = together(c.rows);
+        for (std::size_t begin = 0; begin < b.cols; begin += step) {
+            std::size_t used = std::min(step, b.cols - begin);
             const T* panels = b.data + b.rows * begin + from * padded(std::min(panel_width, used));
             multiply_panels(a, panels, b.rows * panel_width, start.from(0, begin),
                             c.column_block(begin, used));
@@ -218,9 +259,7 @@ struct PackedKernel {
     static void multiply_rows(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
                               Start start, const MatrixView<T>& c) {
         std::size_t count = padded(c.cols) / width;
-        Tile multiply = c.rows == 1   ? one_row[count - 1]
-                        : c.rows == 2 ? two_rows[count - 1]
-                                      : one_panel[count - 1][c.rows - 1];
+        Tile multiply = tile_of(c.rows, count);
         if (c.cols == count * width) return multiply(a, panels, panel_stride, start, c.data, c.row_stride);
         // The padding has no place in c: compute beside it.
         alignas(64) T edge[max_rows * max_panels * panel_width];
@@ -262,6 +301,25 @@ void gemm(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
 }
 
 template <class T>
+void note_gemm(CallLog<T>& log, MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
+               std::type_identity_t<T> beta, MatrixView<T> c) {
+    if (Kernel<T>::is_tiles(a, c)) return Kernel<T>::note_tiles(log, a, b, beta != T(0), c);
+    const auto run = [](const RawCall<T>& call, T* const* addresses) {
+        const auto& n = call.numbers;
+        const MatrixView<const T> left(addresses[0], n[0], n[1], static_cast<std::ptrdiff_t>(n[3]),
+                                       static_cast<std::ptrdiff_t>(n[4]));
+        gemm(left, PackedMatrix<T>{static_cast<const T*>(call.code), n[1], n[2]}, static_cast<T>(n[6]),
+             MatrixView<T>(addresses[1], n[0], n[2], static_cast<std::ptrdiff_t>(n[5])));
+    };
+    log.add({.run = run,
+             .code = b.data,
+             .numbers = {a.rows, a.cols, b.cols, static_cast<std::size_t>(a.row_stride),
+                         static_cast<std::size_t>(a.col_stride), static_cast<std::size_t>(c.row_stride),
+                         beta != T(0)}},
+            {a.data, c.data});
+}
+
+template <class T>
 void gemm_plus_row(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
                    const std::type_identity_t<T>* row, MatrixView<T> c) {
     detail::check_product<T>(a, b.rows, b.cols, T(0), c);
@@ -276,12 +334,14 @@ void gemm_plus_row(MatrixView<const std::type_identity_t<T>> a, const PackedMatr
 // orientation from four rows up, takes up to twice as long in the transposed one, and packs both of its operands on
 // every call when m n k is above a million.
 template <class T>
-bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses, bool transposed) {
+bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses, bool transposed,
+                  bool plus_row) {
     if (!Kernel<T>::wide) return false;
     const double rows = static_cast<double>(m);
     const double product = std::max(rows / 43, 1.0 / 12), packing = 0.6;
     double saved = (transposed ? 0.9 : m < 4 ? 0.3 : 0.05) * product;
     if (m >= 4 && rows * static_cast<double>(n) * static_cast<double>(k) > 1e6) saved += 1;
+    if (plus_row) saved += 0.4 * rows / static_cast<double>(std::max<std::size_t>(k, 1));
     return static_cast<double>(uses) * saved > packing;
 }
 
@@ -291,11 +351,15 @@ template PackedMatrix<float> pack<float>(MatrixView<const float>, float*);
 template PackedMatrix<double> pack<double>(MatrixView<const double>, double*);
 template void gemm<float>(MatrixView<const float>, const PackedMatrix<float>&, float, MatrixView<float>);
 template void gemm<double>(MatrixView<const double>, const PackedMatrix<double>&, double, MatrixView<double>);
+template void note_gemm<float>(CallLog<float>&, MatrixView<const float>, const PackedMatrix<float>&, float,
+                               MatrixView<float>);
+template void note_gemm<double>(CallLog<double>&, MatrixView<const double>, const PackedMatrix<double>&,
+                                double, MatrixView<double>);
 template void gemm_plus_row<float>(MatrixView<const float>, const PackedMatrix<float>&, const float*,
                                    MatrixView<float>);
 template void gemm_plus_row<double>(MatrixView<const double>, const PackedMatrix<double>&, const double*,
                                     MatrixView<double>);
-template bool packing_pays<float>(std::size_t, std::size_t, std::size_t, std::size_t, bool);
-template bool packing_pays<double>(std::size_t, std::size_t, std::size_t, std::size_t, bool);
+template bool packing_pays<float>(std::size_t, std::size_t, std::size_t, std::size_t, bool, bool);
+template bool packing_pays<double>(std::size_t, std::size_t, std::size_t, std::size_t, bool, bool);
 
 }  // namespace xtape

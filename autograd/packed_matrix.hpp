@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <type_traits>
 
+#include "autograd/call_log.hpp"
 #include "autograd/matrix_view.hpp"
 
 namespace xtape {
@@ -39,6 +40,11 @@ template <class T>
 void gemm(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b, std::type_identity_t<T> beta,
           MatrixView<T> c);
 
+/// Notes what gemm(a, b, beta, c) does, as raw calls that work nothing out again.
+template <class T>
+void note_gemm(CallLog<T>& log, MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
+               std::type_identity_t<T> beta, MatrixView<T> c);
+
 /// c = a b + a row of n neighbours, repeated: a bias that costs no pass of its own.
 template <class T>
 void gemm_plus_row(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
@@ -46,8 +52,10 @@ void gemm_plus_row(MatrixView<const std::type_identity_t<T>> a, const PackedMatr
 
 /// Whether `uses` products (m×k)·(k×n) are faster with the right operand packed, the packing included.
 /// `transposed` says that the operand is stored with its columns contiguous (it is the transpose of a
-/// row-major matrix), which costs more to pack and more for BLAS to multiply by.
+/// row-major matrix), which costs more to pack and more for BLAS to multiply by; `plus_row` that a row is to be added,
+/// for which BLAS needs it copied to all of c first.
 template <class T>
-bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses, bool transposed);
+bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses, bool transposed,
+                  bool plus_row = false);
 
 }  // namespace xtape

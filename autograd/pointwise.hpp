@@ -18,10 +18,16 @@ struct Domain {
     double low, high;
 };
 
+/// What of an op is so costly that the way forward keeps it for the way back, as a tensor of the statement's shape,
+/// instead of having it computed again: its value, or another number, `kept(inputs)`, that its value and its partials
+/// follow from.
+enum class Kept { nothing, value, other };
+
 /// kink() is 0 where a derivative of the op jumps; gradient tests stay away from there.
 template <int Arity>
 struct Pointwise {
     static constexpr int arity = Arity;
+    static constexpr Kept keeps = Kept::nothing;
     static constexpr double kink(auto...) { return 1; }
 };
 using Unary = Pointwise<1>;
@@ -105,6 +111,7 @@ struct Rsqrt : Unary {
 struct Exp : Unary {
     static constexpr const char* name = "exp";
     static constexpr Domain domain{-3, 3};
+    static constexpr Kept keeps = Kept::value;
     static auto value(const auto& x) { return exp(x); }
     static auto partials(const auto&, const auto& y) { return std::tuple(y); }
 };
@@ -119,6 +126,7 @@ struct Expm1 : Unary {
 struct Log : Unary {
     static constexpr const char* name = "log";
     static constexpr Domain domain{0.3, 3};
+    static constexpr Kept keeps = Kept::value;
     static auto value(const auto& x) { return log(x); }
     static auto partials(const auto& x, const auto&) { return std::tuple(1 / x); }
 };
@@ -126,6 +134,7 @@ struct Log : Unary {
 struct Log1p : Unary {
     static constexpr const char* name = "log1p";
     static constexpr Domain domain{-0.7, 3};
+    static constexpr Kept keeps = Kept::value;
     static auto value(const auto& x) { return log1p(x); }
     static auto partials(const auto& x, const auto&) { return std::tuple(1 / (1 + x)); }
 };
@@ -135,6 +144,7 @@ struct Log1p : Unary {
 struct Tanh : Unary {
     static constexpr const char* name = "tanh";
     static constexpr Domain domain{-3, 3};
+    static constexpr Kept keeps = Kept::value;
     static auto value(const auto& x) { return tanh(x); }
     static auto partials(const auto&, const auto& y) { return std::tuple(1 - y * y); }
 };
@@ -145,6 +155,13 @@ struct Sigmoid : Unary {
     static constexpr Domain domain{-3, 3};
     static auto value(const auto& x) { return sigmoid(x); }
     static auto partials(const auto& x, const auto& y) { return std::tuple(y * sigmoid(-x)); }
+    // The smaller one of σ(x) and σ(-x), with the sign of x: both follow from it.
+    static constexpr Kept keeps = Kept::other;
+    static auto kept(const auto& x) { return copysign(sigmoid(-abs(x)), x); }
+    static auto value(const auto&, const auto& least) { return (0.5 + copysign(0.5, least)) - least; }
+    static auto partials(const auto&, const auto&, const auto& least) {
+        return std::tuple(abs(least) * (1 - abs(least)));
+    }
 };
 
 /// log(1 + exp(x)).
@@ -193,6 +210,13 @@ struct Silu : Unary {
     static constexpr Domain domain{-3, 3};
     static auto value(const auto& x) { return x * sigmoid(x); }
     static auto partials(const auto& x, const auto& y) { return std::tuple(sigmoid(x) + y * sigmoid(-x)); }
+    // The smaller one of σ(x) and σ(-x).
+    static constexpr Kept keeps = Kept::other;
+    static auto kept(const auto& x) { return sigmoid(-abs(x)); }
+    static auto value(const auto& x, const auto& least) { return x * where(x < 0, least, 1 - least); }
+    static auto partials(const auto& x, const auto& y, const auto& least) {
+        return std::tuple(where(x < 0, least, 1 - least) + y * where(x < 0, 1 - least, least));
+    }
 };
 
 // ---- Signs --------------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ struct ProductSite {
     NodeIndex sequence = no_node;        // the node whose steps a_j are
     NodeIndex bias = no_node;            // an addend of shape (cols) that goes into the block
 
+    std::array<NodeIndex, max_products> owners;  // of the b_j
+    T* values = nullptr;  // with a sequence that a loop goes over: room for all of its products
+
     std::size_t steps_per_chunk = 1;
     std::size_t uses = 0;
     std::size_t last_step = 0;

@@ -55,6 +55,7 @@ struct Scalar {
     friend Scalar maximum(Scalar a, Scalar b) { return where(a > b || a != a, a, b); }
 
     friend Scalar abs(Scalar x) { return std::abs(x.value); }
+    friend Scalar copysign(Scalar x, Scalar sign) { return std::copysign(x.value, sign.value); }
     /// -1, 1, or x itself if it is a zero or NaN.
     friend Scalar sign(Scalar x) { return where(x > 0, 1, where(x < 0, -1, x)); }
     friend Scalar sqrt(Scalar x) { return std::sqrt(x.value); }

@@ -7,6 +7,7 @@
 #include "autograd/rows.hpp"
 #include "autograd/strided.hpp"
 #include "autograd/value_sweep.hpp"
+#include "autograd/views.hpp"
 
 namespace xtape {
 namespace {
@@ -15,20 +16,45 @@ namespace {
 // only ever sees contiguous elements.
 constexpr std::size_t piece = 256;
 
+/// Where they go: pieces of leaves first, then those of gradients.
 template <class T>
-struct alignas(buffer_alignment) Piece {
-    T elements[piece];
-};
+T* piece_of(Tape<T>& tape, std::size_t number) {
+    return tape.scratch(2 * max_leaves * piece) + number * piece;
+}
 
 template <class T>
 constexpr T zeros[buffer_alignment / sizeof(T)] = {};
+
+/// Makes a call that moves a row, and notes it for loops: from an address and a stride to another.
+template <class T>
+void move_row(Tape<T>& tape, typename RawCall<T>::Run run, std::size_t n, const T* from,
+              std::ptrdiff_t from_stride, T* to, std::ptrdiff_t to_stride) {
+    const RawCall<T> call{
+        .run = run,
+        .numbers = {n, static_cast<std::size_t>(from_stride), static_cast<std::size_t>(to_stride)}};
+    T* const addresses[] = {const_cast<T*>(from), to};
+    run(call, addresses);
+    if (tape.log() != nullptr) tape.log()->add(call, {from, to});
+}
+
+template <class T>
+void run_copy(const RawCall<T>& call, T* const* addresses) {
+    copy_row<T>(call.numbers[0], addresses[0], static_cast<std::ptrdiff_t>(call.numbers[1]), addresses[1],
+                static_cast<std::ptrdiff_t>(call.numbers[2]));
+}
+
+template <class T>
+void run_add(const RawCall<T>& call, T* const* addresses) {
+    add_row<T>(call.numbers[0], addresses[0], static_cast<std::ptrdiff_t>(call.numbers[1]), addresses[1],
+               static_cast<std::ptrdiff_t>(call.numbers[2]));
+}
 
 /// The rows of a statement's leaves, ready for its kernel.
 template <class T>
 class LeafRows {
 public:
-    LeafRows(const Tape<T>& tape, std::span<const NodeIndex> leaves, const Shape& shape)
-        : count_(leaves.size()), rows_(shape) {
+    LeafRows(Tape<T>& tape, std::span<const NodeIndex> leaves, const Shape& shape)
+        : tape_(tape), count_(leaves.size()), rows_(shape) {
         for (std::size_t k = 0; k < count_; ++k) {
             const Node<T>& leaf = tape.at(leaves[k]);
             data_[k] = leaf.value;
@@ -57,19 +83,21 @@ public:
                 current_[k] = first;
                 continue;
             }
-            current_[k] = pieces_[k].elements;
+            T* const to = piece_of(tape_, k);
+            current_[k] = to;
             if (stride == 0) {
                 if (filled_from_[k] == first) continue;
                 filled_from_[k] = first;
-                std::fill_n(pieces_[k].elements, std::min(piece, rows_.row_length()), *first);
+                move_row<T>(tape_, &run_copy<T>, std::min(piece, rows_.row_length()), first, 0, to, 1);
             } else {
-                copy_row(n, first, stride, pieces_[k].elements, 1);
+                move_row<T>(tape_, &run_copy<T>, n, first, stride, to, 1);
             }
         }
         return current_.data();
     }
 
 private:
+    Tape<T>& tape_;
     std::size_t count_;
     Rows<2 * max_leaves + 1> rows_;
     std::array<const T*, max_leaves> data_;
@@ -77,13 +105,14 @@ private:
     std::array<const T*, max_leaves> filled_from_;
     std::array<bool, max_leaves> copied_;
     bool any_copied_ = false;
-    std::array<Piece<T>, max_leaves> pieces_;
 };
 
 template <class T>
 struct StatementRecord {
     const Kernel<T>* kernel;
     const T* constants;
+    T* kept;  // or null
+    std::size_t pitch;
 };
 
 /// Whether all leaves lie dense in the statement's own shape: then everything is a single row.
@@ -95,43 +124,112 @@ bool all_whole(const Tape<T>& tape, std::span<const NodeIndex> leaves, const Sha
     });
 }
 
+// A kernel's calls as they are noted for loops: the leaves' rows and what is written, then those of the gradients.
+
 template <class T>
-void evaluate(const Tape<T>& tape, const Kernel<T>& kernel, const T* constants,
-              std::span<const NodeIndex> leaves, const Shape& shape, T* out) {
+void run_forward(const RawCall<T>& call, T* const* addresses) {
+    const auto& kernel = *static_cast<const Kernel<T>*>(call.code);
+    kernel.forward({call.numbers[0], call.numbers[1], call.strides.data()}, addresses, call.constants.data(),
+                   addresses[kernel.leaves], addresses[kernel.leaves + 1], call.numbers[2]);
+}
+
+/// Notes a kernel's call with the leaves' rows.
+template <class T>
+void begin_call(Tape<T>& tape, typename RawCall<T>::Run run, const StatementRecord<T>& record,
+                const RowGrid& grid, std::size_t stride_count, std::uint32_t adds, const T* const* rows) {
+    const Kernel<T>& kernel = *record.kernel;
+    RawCall<T> call{.run = run,
+                    .code = &kernel,
+                    .numbers = {grid.n, grid.count, record.pitch, adds},
+                    .constants = std::span(record.constants, kernel.constants)};
+    if (grid.count > 1) {
+        auto* const strides = tape.template allocate_records<std::ptrdiff_t>(stride_count);
+        std::copy_n(grid.strides, stride_count, strides);
+        call.strides = std::span<const std::ptrdiff_t>(strides, stride_count);
+    }
+    tape.log()->begin(call);
+    for (std::size_t k = 0; k < kernel.leaves; ++k) tape.log()->add_address(rows[k]);
+}
+
+template <class T>
+void forward(Tape<T>& tape, const StatementRecord<T>& record, const RowGrid& grid, const T* const* rows,
+             T* out, T* keep) {
+    record.kernel->forward(grid, rows, record.constants, out, keep, record.pitch);
+    if (tape.log() == nullptr) return;
+    begin_call(tape, &run_forward<T>, record, grid, record.kernel->leaves, 0, rows);
+    for (const T* row : {out, keep}) tape.log()->add_address(row);
+}
+
+template <class T>
+void run_backward(const RawCall<T>& call, T* const* addresses) {
+    const auto& kernel = *static_cast<const Kernel<T>*>(call.code);
+    const auto& n = call.numbers;
+    T* const* const others = addresses + kernel.leaves;
+    kernel.backward({n[0], n[1], call.strides.data()}, addresses, call.constants.data(), others[0], others[1],
+                    n[2], others[2], {others + 3, static_cast<std::uint32_t>(n[3])});
+}
+
+template <class T>
+void backward(Tape<T>& tape, const StatementRecord<T>& record, const RowGrid& grid, const T* const* rows,
+              const T* value, const T* kept, const T* dy, const GradientRows<T>& gradients) {
+    const std::size_t leaves = record.kernel->leaves;
+    record.kernel->backward(grid, rows, record.constants, value, kept, record.pitch, dy, gradients);
+    if (tape.log() == nullptr) return;
+    begin_call(tape, &run_backward<T>, record, grid, 2 * leaves, gradients.adds, rows);
+    for (const T* row : {value, kept, dy}) tape.log()->add_address(row);
+    for (std::size_t k = 0; k < 2 * leaves; ++k) tape.log()->add_address(gradients.addresses[k]);
+}
+
+/// Those rows while they are put together.
+template <class T>
+class TargetRows {
+public:
+    explicit TargetRows(std::size_t leaves) { std::fill_n(addresses_.begin(), 2 * leaves, nullptr); }
+    void add_to(std::size_t leaf, T* row) {
+        addresses_[2 * leaf] = addresses_[2 * leaf + 1] = row;
+        adds_ |= 1u << leaf;
+    }
+    void write_to(std::size_t leaf, T* row) {
+        addresses_[2 * leaf] = row;
+        addresses_[2 * leaf + 1] = const_cast<T*>(zeros<T>);  // which is only read
+        adds_ &= ~(1u << leaf);
+    }
+    bool writes(std::size_t leaf) const { return (adds_ >> leaf & 1u) == 0; }
+    GradientRows<T> rows() const { return {addresses_.data(), adds_}; }
+
+private:
+    std::array<T*, 2 * max_leaves> addresses_;
+    std::uint32_t adds_ = 0;
+};
+
+template <class T>
+void evaluate(Tape<T>& tape, const StatementRecord<T>& record, std::span<const NodeIndex> leaves,
+              const Shape& shape, T* out) {
+    T* keep = record.kept;
     const std::size_t count = element_count(shape);
     if (count == 0) return;
     if (all_whole(tape, leaves, shape)) {
         std::array<const T*, max_leaves> rows;
         for (std::size_t k = 0; k < leaves.size(); ++k) rows[k] = tape.at(leaves[k]).value;
-        kernel.forward(count, rows.data(), constants, out);
-        return;
+        return forward(tape, record, {count}, rows.data(), out, keep);
     }
     LeafRows<T> leaf_rows(tape, leaves, shape);
     auto& rows = leaf_rows.rows();
     rows.merge();
     leaf_rows.prepare();
     const std::size_t length = rows.row_length();
+    if (rows.rank() == 2 && !leaf_rows.any_copied()) {
+        std::array<std::ptrdiff_t, max_leaves> strides;
+        for (std::size_t k = 0; k < leaves.size(); ++k) strides[k] = rows.outer_stride(k);
+        return forward(tape, record, {length, rows.outer_extent(), strides.data()}, leaf_rows.at(0, length),
+                       out, keep);
+    }
     const std::size_t step = leaf_rows.any_copied() ? piece : length;
-    const T* const end = out + count;
-    constexpr std::size_t widest = buffer_alignment / sizeof(T);
-    const auto whole_vectors = [](std::size_t n) {
-        return static_cast<std::ptrdiff_t>((n + widest - 1) / widest * widest);
-    };
     do {
         for (std::size_t begin = 0; begin < length; begin += step) {
             const std::size_t n = std::min(step, length - begin);
-            const T* const* at = leaf_rows.at(begin, n);
-            // A kernel writes whole vectors. What it writes past the end of a row is overwritten by the next rows;
-            // where it would pass the end of the last one, the row's rest takes a detour.
-            const std::size_t rest = end - out < whole_vectors(n) ? n % widest : 0;
-            kernel.forward(n - rest, at, constants, out);
-            if (rest > 0) {
-                std::array<const T*, max_leaves> tail;
-                for (std::size_t k = 0; k < leaves.size(); ++k) tail[k] = at[k] + (n - rest);
-                alignas(buffer_alignment) T last[widest];
-                kernel.forward(rest, tail.data(), constants, last);
-                std::memcpy(out + (n - rest), last, rest * sizeof(T));
-            }
+            forward(tape, record, {n}, leaf_rows.at(begin, n), out, keep);
+            if (keep != nullptr) keep += n;
             out += n;
         }
     } while (rows.next());
@@ -162,15 +260,28 @@ std::array<NodeIndex, max_leaves> leaf_indices(const Statement<T>& statement) {
 
 // ---- backward ---------------------------------------------------------------------------------------------------
 
-/// Whether no leaf is a view of another one, so that the first contribution to a leaf may be written and not added.
-/// (The same leaf twice is no harm: the first one writes, the second adds.)
+/// Whether the elements of two leaves, of one owner, are the same ones or all different ones: pieces of a split.
+template <class T>
+bool are_pieces(const Node<T>& a, const Node<T>& b) {
+    if (!a.is_view || !b.is_view || a.shape != b.shape || a.shape.empty()) return false;
+    if (a.payload == nullptr || b.payload == nullptr || a.inputs[0] != b.inputs[0]) return false;
+    const auto& x = *static_cast<const View*>(a.payload);
+    const auto& y = *static_cast<const View*>(b.payload);
+    if (x.kind != View::Kind::slice || y.kind != x.kind || x.axis != y.axis || x.step != 1 || y.step != 1)
+        return false;
+    const std::uint32_t distance = std::max(x.start, y.start) - std::min(x.start, y.start);
+    return distance == 0 || distance >= a.shape[x.axis];
+}
+
+/// Whether leaves don't overlap, so that the first contribution to one may be written and not added. (The same elements
+/// twice are no harm: the first one writes, the second adds.)
 template <class T>
 bool are_apart(const Sweep<T>& sweep, std::span<const NodeIndex> leaves) {
     for (std::size_t k = 1; k < leaves.size(); ++k) {
-        const NodeIndex owner = sweep.node(leaves[k]).owner;
-        for (std::size_t other = 0; other < k; ++other) {
-            if (leaves[k] == leaves[other]) continue;
-            if (leaves[other] == owner || sweep.node(leaves[other]).owner == leaves[k]) return false;
+        const Node<T>& leaf = sweep.node(leaves[k]);
+        for (std::size_t j = 0; j < k; ++j) {
+            const Node<T>& other = sweep.node(leaves[j]);
+            if (leaves[k] != leaves[j] && leaf.owner == other.owner && !are_pieces(leaf, other)) return false;
         }
     }
     return true;
@@ -181,6 +292,8 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     const Node<T>& node = sweep.node(index);
     const auto& record = *static_cast<const StatementRecord<T>*>(node.payload);
     const std::span leaves(node.inputs, node.input_count);
+    const T* value = node.value;
+    const T* kept = record.kept;
     const T* dy = sweep.gradient(index);
     const std::size_t count = node.size();
     if (count == 0) return;
@@ -189,19 +302,22 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
         return (record.kernel->reached >> k & 1u) != 0 && sweep.wants(leaves[k]);
     };
 
-    std::array<GradientRow<T>, max_leaves> gradients;
+    TargetRows<T> gradients(leaves.size());
+    const bool may_write = are_apart(sweep, leaves);
     if (all_whole(tape, leaves, node.shape) && sweep.lie_as_values(leaves)) {
         std::array<const T*, max_leaves> rows;
-        const bool may_write = are_apart(sweep, leaves);
         for (std::size_t k = 0; k < leaves.size(); ++k) {
             rows[k] = sweep.node(leaves[k]).value;
-            gradients[k] = {};
             if (!wants(k)) continue;
             bool first = false;
-            T* to = sweep.dense_target(leaves[k], may_write, first);
-            gradients[k] = first ? GradientRow<T>{to, zeros<T>, 0} : GradientRow<T>{to, to, 1};
+            T* const to =
+                may_write ? sweep.fresh_target(index, leaves[k], first).data : sweep.target(leaves[k]).data;
+            if (first)
+                gradients.write_to(k, to);
+            else
+                gradients.add_to(k, to);
         }
-        record.kernel->backward(count, rows.data(), record.constants, dy, gradients.data());
+        backward(tape, record, {count}, rows.data(), value, kept, dy, gradients.rows());
         return;
     }
 
@@ -209,23 +325,40 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     auto& rows = leaf_rows.rows();
     std::array<T*, max_leaves> targets;
     std::array<std::size_t, max_leaves> target_rows;
+    std::array<bool, max_leaves> first;
     for (std::size_t k = 0; k < leaves.size(); ++k) {
-        gradients[k] = {};
         targets[k] = nullptr;
         if (!wants(k)) continue;
-        const auto target = sweep.target(leaves[k]);
+        first[k] = false;
+        const auto target = may_write && sweep.node(leaves[k]).shape == node.shape
+                                ? sweep.fresh_target(index, leaves[k], first[k])
+                                : sweep.target(leaves[k]);
         targets[k] = target.data;
         target_rows[k] = rows.add(broadcast_strides(sweep.node(leaves[k]).shape, target.strides, node.shape));
     }
     rows.merge();
     leaf_rows.prepare();
-    std::array<Piece<T>, max_leaves> pieces;
     bool in_pieces = leaf_rows.any_copied();
     for (std::size_t k = 0; k < leaves.size(); ++k) {
         if (targets[k] != nullptr && rows.inner_stride(target_rows[k]) != 1 && rows.row_length() > 1)
             in_pieces = true;
     }
     const std::size_t length = rows.row_length();
+    if (rows.rank() == 2 && !in_pieces) {
+        std::array<std::ptrdiff_t, 2 * max_leaves> strides;
+        for (std::size_t k = 0; k < leaves.size(); ++k) {
+            strides[k] = rows.outer_stride(k);
+            strides[leaves.size() + k] = targets[k] != nullptr ? rows.outer_stride(target_rows[k]) : 0;
+            if (targets[k] == nullptr) continue;
+            if (first[k])
+                gradients.write_to(k, targets[k]);
+            else
+                gradients.add_to(k, targets[k]);
+        }
+        backward(tape, record, {length, rows.outer_extent(), strides.data()}, leaf_rows.at(0, length), value,
+                 kept, dy, gradients.rows());
+        return;
+    }
     const std::size_t step = in_pieces ? piece : length;
     do {
         for (std::size_t begin = 0; begin < length; begin += step) {
@@ -235,17 +368,23 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
                 const std::ptrdiff_t stride = rows.inner_stride(target_rows[k]);
                 T* to =
                     targets[k] + rows.offset(target_rows[k]) + static_cast<std::ptrdiff_t>(begin) * stride;
-                gradients[k] = stride == 1 || length == 1 ? GradientRow<T>{to, to, 1}
-                                                          : GradientRow<T>{pieces[k].elements, zeros<T>, 0};
+                if (first[k])
+                    gradients.write_to(k, to);
+                else if (stride == 1 || length == 1)
+                    gradients.add_to(k, to);
+                else
+                    gradients.write_to(k, piece_of(tape, max_leaves + k));
             }
-            record.kernel->backward(n, leaf_rows.at(begin, n), record.constants, dy, gradients.data());
+            backward(tape, record, {n}, leaf_rows.at(begin, n), value, kept, dy, gradients.rows());
             for (std::size_t k = 0; k < leaves.size(); ++k) {
-                if (targets[k] == nullptr || gradients[k].step == 1) continue;
+                if (targets[k] == nullptr || first[k] || !gradients.writes(k)) continue;
                 const std::ptrdiff_t stride = rows.inner_stride(target_rows[k]);
                 T* to =
                     targets[k] + rows.offset(target_rows[k]) + static_cast<std::ptrdiff_t>(begin) * stride;
-                add_row<T>(n, pieces[k].elements, 1, to, stride);
+                move_row<T>(tape, &run_add<T>, n, piece_of(tape, max_leaves + k), 1, to, stride);
             }
+            value += n;
+            if (kept != nullptr) kept += n;
             dy += n;
         }
     } while (rows.next());
@@ -268,6 +407,17 @@ std::array<Var<T>, 3> arguments_of(const Statement<T>& statement, const Step<T>&
         }
     }
     return args;
+}
+
+template <class T>
+const void* later_record(const Node<T>& a, const Node<T>& b, std::ptrdiff_t steps, void* room) {
+    const auto& earlier = *static_cast<const StatementRecord<T>*>(a.payload);
+    StatementRecord<T> record = *static_cast<const StatementRecord<T>*>(b.payload);
+    if (record.kept != nullptr) record.kept += steps * (record.kept - earlier.kept);
+    const bool same =
+        record.kernel == earlier.kernel &&
+        std::equal(record.constants, record.constants + record.kernel->constants, earlier.constants);
+    return same ? new (room) StatementRecord<T>(record) : nullptr;
 }
 
 /// For derivatives of derivatives: the statement is replayed op by op, and each op's rule is read with Vars.
@@ -300,12 +450,13 @@ void pull(Pull<T>& node) {
 }
 
 template <class T>
-constexpr Rule<T> statement_rule{"statement", &pull<T>, &pull_values<T>};
+constexpr Rule<T> statement_rule{"statement", &pull<T>, &pull_values<T>, &later_record<T>};
 
 }  // namespace
 
 template <class T>
 std::optional<Statement<T>> statement_at(Tape<T>& tape, NodeIndex index) {
+    tape.make_node(index);
     const Node<T>& node = tape.at(index);
     if (node.rule != &statement_rule<T>) return std::nullopt;
     const auto& record = *static_cast<const StatementRecord<T>*>(node.payload);
@@ -322,16 +473,27 @@ Var<T> record_statement(const Statement<T>& statement) {
     const Kernel<T>& kernel = *statement.kernel;
     Shape broadcast;
     const Shape& shape = result_shape(statement, broadcast);
-    T* value = tape.allocate(element_count(shape));
-
     auto* constants = tape.template allocate_records<T>(kernel.constants);
     std::copy_n(statement.constants.begin(), kernel.constants, constants);
     auto* indices = tape.template allocate_records<NodeIndex>(kernel.leaves);
-    for (std::size_t k = 0; k < kernel.leaves; ++k) indices[k] = statement.leaves[k].index();
+    bool needs_gradient = false;
+    for (std::size_t k = 0; k < kernel.leaves; ++k) {
+        indices[k] = statement.leaves[k].index();
+        needs_gradient |= tape.at(indices[k]).needs_gradient;
+    }
     const std::span<const NodeIndex> leaves(indices, kernel.leaves);
-    evaluate(tape, kernel, constants, leaves, shape, value);
-    return tape.record(statement_rule<T>, leaves, shape, value,
-                       tape.keep(StatementRecord<T>{&kernel, constants}));
+
+    // A kernel writes whole vectors. What it writes past the end of a row is overwritten by the next rows; behind the
+    // last one there is room for it.
+    constexpr std::size_t widest = buffer_alignment / sizeof(T);
+    const std::size_t size = element_count(shape);
+    T* const value = tape.allocate(size, widest);
+    const std::size_t pitch = (size + 2 * widest - 1) / widest * widest;
+    const bool keeps = needs_gradient && tape.recording() && kernel.kept > 0;
+    T* const kept = keeps ? tape.allocate(kernel.kept * pitch) : nullptr;
+    const auto* const record = tape.keep(StatementRecord<T>{&kernel, constants, kept, pitch});
+    evaluate(tape, *record, leaves, shape, value);
+    return tape.record(statement_rule<T>, leaves, shape, value, record);
 }
 
 template <class T>
@@ -347,14 +509,15 @@ void accumulate_statement(const Statement<T>& statement, const Shape& shape, con
     const std::size_t to = rows.add(broadcast_strides(shape, strides, common));
     rows.merge();
     leaf_rows.prepare();
-    Piece<T> values;
+    T* const values = piece_of(tape, max_leaves);
     do {
         for (std::size_t begin = 0; begin < rows.row_length(); begin += piece) {
             const std::size_t n = std::min(piece, rows.row_length() - begin);
-            statement.kernel->forward(n, leaf_rows.at(begin, n), statement.constants.data(), values.elements);
+            statement.kernel->forward({n}, leaf_rows.at(begin, n), statement.constants.data(), values,
+                                      nullptr, 0);
             const std::ptrdiff_t stride = rows.inner_stride(to);
-            add_row<T>(n, values.elements, 1,
-                       target + rows.offset(to) + static_cast<std::ptrdiff_t>(begin) * stride, stride);
+            add_row<T>(n, values, 1, target + rows.offset(to) + static_cast<std::ptrdiff_t>(begin) * stride,
+                       stride);
         }
     } while (rows.next());
 }

@@ -20,13 +20,21 @@ namespace xtape {
 inline constexpr std::size_t max_leaves = 16;
 inline constexpr std::size_t max_constants = 16;
 
-/// Where a row of gradients goes: new values are from[i * step] + contribution, written to to[i]. Accumulating has
-/// from == to and step 1; a first write has zeros and step 0. `to` is null where no gradient is wanted.
+/// Where the rows of gradients go. For leaf k new values are from + contribution, written to `to`, with
+/// to = addresses[2 k] and from = addresses[2 k + 1]: the same row if bit k of `adds` is set, else the beginning of a row
+/// of zeros, a vector long. `to` is null where no gradient is wanted.
 template <class T>
-struct GradientRow {
-    T* to = nullptr;
-    const T* from = nullptr;
-    std::size_t step = 0;
+struct GradientRows {
+    T* const* addresses;
+    std::uint32_t adds;
+};
+
+/// The rows that a kernel goes over: `count` of n elements each. Those of what a statement has made lie one after the other;
+/// those of leaf k are strides[k] apart, those of its gradient strides[leaves + k].
+struct RowGrid {
+    std::size_t n;
+    std::size_t count = 1;
+    const std::ptrdiff_t* strides = nullptr;  // needed for more than one row
 };
 
 /// A pointwise op by itself, on Vars: what a statement is replayed with, op by op.
@@ -59,11 +67,16 @@ struct Kernel {
     std::size_t constants;
     /// Bit k: whether a gradient reaches leaf k. None passes through a comparison, say.
     std::uint32_t reached;
-    /// out[i] = value, for i < n and on to the end of the last vector.
-    void (*forward)(std::size_t n, const T* const* leaves, const T* constants, T* out);
-    /// Gradient rows of the leaves from the row dy of the result's, for exactly i < n.
-    void (*backward)(std::size_t n, const T* const* leaves, const T* constants, const T* dy,
-                     const GradientRow<T>* gradients);
+    /// How many numbers `forward` keeps beside each element of the value.
+    std::size_t kept;
+    /// out[i] = value, for each row's i < n and on to the end of its last vector, which the next row overwrites;
+    /// likewise what is kept, in arrays `pitch` apart from keep[i] on. A null `keep` keeps nothing.
+    void (*forward)(const RowGrid& rows, const T* const* leaves, const T* constants, T* out, T* keep,
+                    std::size_t pitch);
+    /// Gradient rows of the leaves from the row dy of the result's, for exactly i < n, with the value and what
+    /// `forward` kept.
+    void (*backward)(const RowGrid& rows, const T* const* leaves, const T* constants, const T* value,
+                     const T* kept, std::size_t pitch, const T* dy, GradientRows<T> gradients);
     std::span<const Step<T>> steps;
 };
 
@@ -103,6 +116,8 @@ struct FusedRow {
     using Memo = typename E::template Memo<N>;
     static constexpr std::size_t leaf_count = E::leaves;
     static constexpr std::size_t constant_count = E::constants;
+    // Number 0 of what is kept is the statement's own value, which is there in any case.
+    static constexpr int first_kept = E::keeps_value ? 0 : 1;
 
     // Copied out of the caller's arrays, whose elements the compiler would reload after every store.
     struct Source {
@@ -122,19 +137,79 @@ struct FusedRow {
         N constant() const {
             return N(std::get<K>(numbers));
         }
+        void next_row(const RowGrid& grid) {
+            for (std::size_t k = 0; k < leaf_count; ++k) rows[k] += grid.strides[k];
+            i = 0;
+        }
+    };
+
+    struct KeepingSource : Source {
+        static constexpr bool has_kept = false;
+        T* to;
+        std::size_t pitch;
+
+        KeepingSource(const T* const* leaves, const T* constants, T* keep, std::size_t apart)
+            : Source(leaves, constants), to(keep), pitch(apart) {}
+        void next_row(const RowGrid& grid) {
+            Source::next_row(grid);
+            if (to != nullptr) to += grid.n;
+        }
+        template <int K>
+        void keep(const N& number) const {
+            if constexpr (K > 0) {
+                if (to != nullptr) number.store(to + (K - 1) * pitch + this->i);
+            }
+        }
+    };
+
+    struct KeptSource : Source {
+        static constexpr bool has_kept = true;
+        const T* value;
+        const T* from;
+        std::size_t pitch;
+
+        KeptSource(const T* const* leaves, const T* constants, const T* result, const T* kept,
+                   std::size_t apart)
+            : Source(leaves, constants), value(result), from(kept), pitch(apart) {}
+        void next_row(const RowGrid& grid) {
+            Source::next_row(grid);
+            value += grid.n;
+            if (from != nullptr) from += grid.n;
+        }
+        template <int K>
+        N kept() const {
+            if constexpr (K == 0)
+                return N::load(value + this->i);
+            else
+                return N::load(from + (K - 1) * pitch + this->i);
+        }
     };
 
     struct Sink {
-        std::array<GradientRow<T>, leaf_count> rows;
+        struct Row {
+            T* to;
+            const T* from;
+            std::size_t step;
+        };
+        std::array<Row, leaf_count> rows;
         std::size_t i = 0;
         std::size_t count = 0;  // lanes that are wanted
 
-        explicit Sink(const GradientRow<T>* gradients) {
-            for (std::size_t k = 0; k < leaf_count; ++k) rows[k] = gradients[k];
+        explicit Sink(GradientRows<T> gradients) {
+            for (std::size_t k = 0; k < leaf_count; ++k)
+                rows[k] = {gradients.addresses[2 * k], gradients.addresses[2 * k + 1],
+                           gradients.adds >> k & 1u};
+        }
+        void next_row(const RowGrid& grid) {
+            for (std::size_t k = 0; k < leaf_count; ++k) {
+                if (rows[k].to == nullptr) continue;
+                rows[k].to += grid.strides[leaf_count + k];
+                if (rows[k].step == 1) rows[k].from += grid.strides[leaf_count + k];
+            }
         }
         template <int K>
         void add(const N& gradient) {
-            const GradientRow<T>& row = std::get<K>(rows);
+            const Row& row = std::get<K>(rows);
             if (row.to == nullptr) return;
             if (count == N::size) {
                 (N::load(row.from + i * row.step) + gradient).store(row.to + i);
@@ -144,25 +219,38 @@ struct FusedRow {
         }
     };
 
-    [[gnu::flatten]] static void forward(std::size_t n, const T* const* leaves, const T* constants, T* out) {
-        Source source(leaves, constants);
-        for (; source.i < n; source.i += N::size) {
-            Memo memo;
-            E::template evaluate<0, 0>(source, memo);
-            memo.value.store(out + source.i);
+    [[gnu::flatten]] static void forward(const RowGrid& rows, const T* const* leaves, const T* constants,
+                                         T* out, T* keep, std::size_t pitch) {
+        KeepingSource source(leaves, constants, keep, pitch);
+        for (std::size_t row = 0;;) {
+            for (; source.i < rows.n; source.i += N::size) {
+                Memo memo;
+                E::template evaluate<0, 0, first_kept>(source, memo);
+                memo.value.store(out + source.i);
+            }
+            if (++row == rows.count) return;
+            source.next_row(rows);
+            out += rows.n;
         }
     }
 
-    [[gnu::flatten]] static void backward(std::size_t n, const T* const* leaves, const T* constants,
-                                          const T* dy, const GradientRow<T>* gradients) {
-        Source source(leaves, constants);
+    [[gnu::flatten]] static void backward(const RowGrid& rows, const T* const* leaves, const T* constants,
+                                          const T* value, const T* kept, std::size_t pitch, const T* dy,
+                                          GradientRows<T> gradients) {
+        KeptSource source(leaves, constants, value, kept, pitch);
         Sink sink(gradients);
-        for (; source.i < n; source.i += N::size) {
-            Memo memo;
-            E::template evaluate<0, 0>(source, memo);
-            sink.i = source.i;
-            sink.count = n - source.i < N::size ? n - source.i : N::size;
-            E::template pull<0>(memo, N::load(dy + source.i), sink);
+        for (std::size_t row = 0;;) {
+            for (; source.i < rows.n; source.i += N::size) {
+                Memo memo;
+                E::template evaluate<0, 0, first_kept>(source, memo);
+                sink.i = source.i;
+                sink.count = rows.n - source.i < N::size ? rows.n - source.i : N::size;
+                E::template pull<0>(memo, N::load(dy + source.i), sink);
+            }
+            if (++row == rows.count) return;
+            source.next_row(rows);
+            sink.next_row(rows);
+            dy += rows.n;
         }
     }
 };
@@ -247,6 +335,7 @@ template <class E, class T, class Arch>
 inline constexpr Kernel<T> kernel_of{E::leaves,
                                      E::constants,
                                      E::template reached<0, Pack<T, Arch>>(),
+                                     E::kept - E::keeps_value,
                                      &FusedRow<E, T, Arch>::forward,
                                      &FusedRow<E, T, Arch>::backward,
                                      steps_of<E, T>};

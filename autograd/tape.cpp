@@ -1,7 +1,7 @@
 #include "autograd/tape.hpp"
 
 #include <algorithm>
-
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -26,11 +26,18 @@ void Tape<T>::throw_released(const char* op) {
 }
 
 template <class T>
-Node<T>& Tape<T>::append(const Shape& shape, T* value) {
-    if (size_ / chunk_size == chunks_.size()) {
+void Tape<T>::make_room(NodeIndex size) {
+    while (chunks_.size() * chunk_size < size) {
         constexpr std::align_val_t alignment{alignof(Node<T>)};
-        chunks_.emplace_back(static_cast<Node<T>*>(::operator new(chunk_size * sizeof(Node<T>), alignment)));
+        constexpr std::size_t bytes = chunk_size * sizeof(Node<T>);
+        // Stamps of 0 are nobody's.
+        chunks_.emplace_back(static_cast<Node<T>*>(std::memset(::operator new(bytes, alignment), 0, bytes)));
     }
+}
+
+template <class T>
+Node<T>& Tape<T>::append(const Shape& shape, T* value) {
+    if (size_ / chunk_size == chunks_.size()) make_room(size_ + 1);
     // Nothing happens at the end of a node's life, so the next one may be put in its place.
     static_assert(std::is_trivially_destructible_v<Node<T>>);
     const NodeIndex index = size_++;
@@ -43,6 +50,7 @@ Var<T> Tape<T>::new_leaf(const Shape& shape, T* value, bool wanted) {
     Node<T>& node = append(distinct(shape), value);
     node.needs_gradient = wanted;
     node.keeps_gradient = wanted;
+    if (wanted) keepers_.push_back(size_ - 1);
     return handle(size_ - 1);
 }
 
@@ -68,10 +76,13 @@ Var<T> Tape<T>::record(const Rule<T>& rule, std::span<const NodeIndex> inputs, c
                        const void* payload) {
     bool needs_gradient = false;
     bool is_distinct = false;  // as it is an input's
-    for (NodeIndex input : inputs) {
-        refuse_released(rule.name, input);
-        needs_gradient |= at(input).needs_gradient;
-        is_distinct |= &at(input).shape == &shape;
+    constexpr std::size_t max_compared = 4;
+    for (std::size_t k = 0; k < inputs.size(); ++k) {
+        if (released_ > 0) refuse_released(rule.name, inputs[k]);
+        if (needs_gradient && k >= max_compared) continue;
+        const Node<T>& input = like(inputs[k]);
+        needs_gradient |= input.needs_gradient;
+        is_distinct |= &input.shape == &shape;
     }
     Node<T>& result = append(is_distinct ? shape : distinct(shape), value);
     result.rule = &rule;
@@ -131,6 +142,9 @@ void Tape<T>::forget_since(const Mark& mark) {
         gradients_.release(reinterpret_cast<std::byte*>(kept.gradient), at(kept.index).size() * sizeof(T));
         kept_.pop_back();
     }
+    while (!keepers_.empty() && keepers_.back() >= mark.size) keepers_.pop_back();
+    while (!loops_.empty() && loops_.back().end() > mark.size) loops_.pop_back();
+    step_memory_.steps = 0;  // the rest of a sequence of steps goes on elsewhere
     std::erase_if(hooks_, [&](const Hook& hook) { return hook.index >= mark.size; });
     drop_watched_from(mark.size);
     products_.rewind(mark.size, mark.sites, mark.chunks, gradients_);
@@ -142,7 +156,10 @@ void Tape<T>::forget_since(const Mark& mark) {
 template <class T>
 void Tape<T>::clear() {
     hooks_.clear();
+    keepers_.clear();
     kept_.clear();
+    loops_.clear();
+    step_memory_.steps = 0;
     drop_watched_from(0);
     products_.clear();
     values_.clear();
@@ -208,6 +225,7 @@ typename Parameter<T>::Storage& Tape<T>::watched(NodeIndex leaf) const {
 template <class T>
 void Tape<T>::retain(const Var<T>& var) {
     Node<T>& kept = node(var);
+    if (!kept.keeps_gradient) keepers_.insert(std::ranges::lower_bound(keepers_, var.index_), var.index_);
     kept.keeps_gradient = true;
     views_requested_ |= kept.is_view;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <functional>
@@ -12,8 +13,10 @@
 
 #include "autograd/arena.hpp"
 #include "autograd/array.hpp"
+#include "autograd/call_log.hpp"
 #include "autograd/distinct.hpp"
 #include "autograd/error.hpp"
+#include "autograd/loop.hpp"
 #include "autograd/node.hpp"
 #include "autograd/parameter.hpp"
 #include "autograd/products.hpp"
@@ -78,22 +81,35 @@ public:
     bool recording() const { return recording_; }
 
     /// The i-th value, for those who walk over a tape.
-    Var<T> operator[](NodeIndex index) { return {this, index, at(index).stamp}; }
+    Var<T> operator[](NodeIndex index) {
+        make_node(index);
+        return handle(index);
+    }
 
     // ---- for those who write ops --------------------------------------------------------------------------------
 
     /// The node behind a handle. Throws TapeError if the handle is stale or of another tape.
     const Node<T>& node(const Var<T>& var) const {
         if (var.tape_ != this || var.index_ >= size_ || at(var.index_).stamp != var.stamp_)
-            throw_invalid(var);
+            return missing_node(var);
         return at(var.index_);
     }
     Node<T>& node(const Var<T>& var) { return const_cast<Node<T>&>(std::as_const(*this).node(var)); }
     const Node<T>& at(NodeIndex index) const { return chunks_[index / chunk_size].get()[index % chunk_size]; }
     Node<T>& at(NodeIndex index) { return chunks_[index / chunk_size].get()[index % chunk_size]; }
 
-    /// Room for `count` elements, until the tape is cleared or rewound.
-    T* allocate(std::size_t count) { return reinterpret_cast<T*>(values_.allocate(count * sizeof(T))); }
+    /// Room for `count` elements, until the tape is cleared or rewound; `spare` more, up to buffer_alignment bytes, may be
+    /// written, and then hold anything.
+    T* allocate(std::size_t count, std::size_t spare = 0) {
+        return step_memory_.steps == 0 ? allocate_apart(count + spare) : allocate_in_step(count, spare);
+    }
+    /// The same, but never beside what other steps of a sequence allocate.
+    T* allocate_apart(std::size_t count) { return reinterpret_cast<T*>(values_.allocate(count * sizeof(T))); }
+    /// Room for what is used at once and then forgotten: always the same, for the first size that is asked for.
+    T* scratch(std::size_t count) {
+        if (scratch_.size() < count) scratch_.resize(Shape{count});
+        return scratch_.data();
+    }
     /// A copy of a trivially destructible record, with the same life.
     template <class P>
     const P* keep(const P& record) {
@@ -131,6 +147,43 @@ public:
     Var<T> borrow(const Shape& shape, T* value);
 
     Pool& gradients() { return gradients_; }
+    /// Where raw calls are to be noted, if they are.
+    CallLog<T>* log() const { return log_; }
+    /// How many steps are being recorded; 0 outside of a sequence of steps.
+    std::size_t steps() const { return step_memory_.steps; }
+    /// Makes the nodes that a loop left out: one step's, or all of them.
+    void make_node(NodeIndex index) {
+        if (!loops_.empty()) make_missing(index);
+    }
+    void make_all_nodes();
+    /// A node that differs from that one at most in its addresses, indices and payload.
+    const Node<T>& like(NodeIndex index) const {
+        const Loop<T>* loop = loops_.empty() ? nullptr : loop_missing(index);
+        return loop == nullptr ? at(index)
+                               : at(loop->first + loop->period + (index - loop->first) % loop->period);
+    }
+    /// Throws as node() does if one of these, which are even steps, isn't valid; makes no node.
+    void check_even(std::span<const Var<T>> vars) const {
+        for (const Var<T>& var : vars) {
+            if (var.tape_ != this || var.stamp_ != vars[0].stamp_) throw_invalid(var);
+        }
+        const Var<T>& first = vars[0];
+        if (first.index_ >= size_ || at(first.index_).stamp != first.stamp_) check_missing(first);
+    }
+    /// What the node has or would have: the address of its value, its k-th input.
+    T* value_at(NodeIndex index) const;
+    NodeIndex input_at(NodeIndex index, std::size_t k) const;
+    /// How many of these nodes, from the first one on, are the same part of steps of a loop that follow each other, from
+    /// its second step on, so that everything moves on evenly; 1 if it is in no loop.
+    std::size_t even_steps(std::span<const NodeIndex> nodes) const {
+        const Loop<T>* const loop = nodes.empty() || loops_.empty() ? nullptr : loop_at(nodes[0]);
+        std::size_t count = 1;
+        if (loop == nullptr || nodes[0] < loop->begin_of(1)) return count;
+        while (count < nodes.size() && nodes[count] == nodes[count - 1] + loop->period) ++count;
+        return std::min(count, loop->steps - loop->step_of(nodes[0]));
+    }
+    /// The loop that a node belongs to, or null.
+    const Loop<T>* loop_at(NodeIndex index) const;
     Products<T>& products() { return products_; }
     /// What a leaf that watches a parameter refers to.
     typename Parameter<T>::Storage& watched(NodeIndex leaf) const;
@@ -144,6 +197,10 @@ private:
     friend class NoRecording;
     template <class>
     friend class Sweep;
+    template <class>
+    friend class Steps;
+    template <class>
+    friend class NoLog;
 
     static constexpr NodeIndex chunk_size = 512;
 
@@ -165,16 +222,26 @@ private:
         std::function<Var<T>(Var<T>)> call;
     };
 
+    const Node<T>& missing_node(const Var<T>& var) const;
+    void check_missing(const Var<T>& var) const;
     [[noreturn]] void throw_invalid(const Var<T>& var) const;
     [[noreturn]] static void throw_released(const char* op);
     /// Leaves keep their values.
     void refuse_released(const char* op, NodeIndex index) const {
-        if (index < released_ && at(index).rule != nullptr) throw_released(op);
+        if (index < released_ && like(index).rule != nullptr) throw_released(op);
     }
     template <class V>
     Var<T> leaf(const V& value, bool wanted);
     Var<T> new_leaf(const Shape& shape, T* value, bool wanted);
     Node<T>& append(const Shape& shape, T* value);
+    void make_room(NodeIndex size);
+    T* allocate_in_step(std::size_t count, std::size_t spare);
+    const Loop<T>* loop_missing(NodeIndex index) const {
+        const Loop<T>* const loop = loop_at(index);
+        return loop != nullptr && loop->is_missing(index) ? loop : nullptr;
+    }
+    void make_missing(NodeIndex index);
+    void make_step(const Loop<T>& loop, std::size_t step, typename Loop<T>::Nodes how);
     Var<T> handle(NodeIndex index) { return {this, index, at(index).stamp}; }
     std::size_t watched_slot(const void* storage) const;
     void drop_watched_from(NodeIndex index);
@@ -196,9 +263,32 @@ private:
     std::vector<Watched> watched_;
     std::vector<std::uint32_t> watched_table_;  // open addressing: a position in watched_ plus 1, or 0
     std::vector<Hook> hooks_;
-    std::vector<Kept> kept_;        // gradients of variables and retained values, in the order of their nodes
-    bool views_requested_ = false;  // some view's own gradient is retained or hooked
+    std::vector<NodeIndex> keepers_;  // variables and retained values
+    std::vector<Kept> kept_;          // gradients of theirs, in the order of their nodes
+    bool views_requested_ = false;    // some view's own gradient is retained or hooked
     Products<T> products_;
+    Array<T> scratch_;
+    StepMemory<T> step_memory_;
+    std::vector<Loop<T>> loops_;  // in the order of their nodes
+    // Of a sweep:
+    std::vector<NodeIndex> lenders_;     // whose gradients others use
+    std::vector<EvenSteps> lent_steps_;  // whose gradients are others'
+    CallLog<T>* log_ = nullptr;
+    std::array<CallLog<T>, 2> logs_;  // of two steps
+};
+
+/// While it lives, raw calls are not noted: they aren't of the kind that repeats.
+template <class T>
+class NoLog {
+public:
+    explicit NoLog(Tape<T>& tape) : log_(tape.log_), before_(tape.log_) { log_ = nullptr; }
+    ~NoLog() { log_ = before_; }
+    NoLog(const NoLog&) = delete;
+    NoLog& operator=(const NoLog&) = delete;
+
+private:
+    CallLog<T>*& log_;
+    CallLog<T>* before_;
 };
 
 /// While it lives, what is computed on the tape needs no gradient and remembers nothing: for evaluation.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "autograd/strided.hpp"
 #include "autograd/views.hpp"
@@ -49,6 +50,8 @@ Sweep<T>::Sweep(Tape<T>& tape, NodeIndex last, bool commits)
       chunk_count_(tape.products().chunks.size()),
       chunk_states_(
           reinterpret_cast<ChunkState*>(tape.gradients().allocate(chunk_count_ * sizeof(ChunkState)))) {
+    tape_.lenders_.clear();
+    tape_.lent_steps_.clear();
     std::uninitialized_value_construct_n(slots_, count_);
     std::uninitialized_value_construct_n(chunk_states_, chunk_count_);
 }
@@ -57,9 +60,14 @@ template <class T>
 Sweep<T>::~Sweep() {
     // After a complete sweep nothing is left to release; after an exception this is.
     for (std::size_t chunk = 0; chunk < chunk_count_; ++chunk) release_chunk(chunk);
-    for (NodeIndex index = 0; index < count_; ++index) {
+    const auto give_back = [this](NodeIndex index) {
         slots_[index].lends = false;
         release(index);
+    };
+    if (finished_) {
+        for (NodeIndex index : tape_.lenders_) give_back(index);
+    } else {
+        for (NodeIndex index = 0; index < count_; ++index) give_back(index);
     }
     Pool& pool = tape_.gradients();
     pool.release(reinterpret_cast<std::byte*>(slots_), count_ * sizeof(Slot));
@@ -69,6 +77,7 @@ Sweep<T>::~Sweep() {
 template <class T>
 void Sweep<T>::want_only(std::span<const Var<T>> xs) {
     selective_ = true;
+    tape_.make_all_nodes();
     for (const Var<T>& x : xs) {
         const Node<T>& node = tape_.node(x);
         if (x.index() >= count_) continue;
@@ -100,7 +109,7 @@ template <class T>
 void Sweep<T>::find_buffer(Slot& slot, NodeIndex owner) {
     const Node<T>& node = tape_.at(owner);
     if (node.is_product && !is_requested(owner)) {
-        slot.data = chunk_gradient(node);
+        slot.data = chunk_gradient(static_cast<const ProductRecord*>(node.payload)->place);
         slot.lent = true;
         slot.waits = true;
     } else if (node.is_parameter && commits_ && !tape_.watched(owner).has_grad) {
@@ -111,12 +120,13 @@ void Sweep<T>::find_buffer(Slot& slot, NodeIndex owner) {
         slot.lent = true;
     } else {
         slot.data = reinterpret_cast<T*>(tape_.gradients().allocate(bytes_of(owner)));
+        if (tape_.log() != nullptr) tape_.log()->add_fixed(slot.data);
     }
 }
 
 template <class T>
-T* Sweep<T>::chunk_gradient(const Node<T>& node) {
-    const auto [number, slot] = static_cast<const ProductRecord*>(node.payload)->place;
+T* Sweep<T>::chunk_gradient(ProductRecord::Place place) {
+    const auto [number, slot] = place;
     const ProductChunk<T>& chunk = tape_.products().chunks[number];
     const ProductSite<T>& site = tape_.products().sites[chunk.site];
     const std::size_t slot_size = site.rows * site.cols;
@@ -147,7 +157,10 @@ void Sweep<T>::release_chunk(std::size_t index) {
 
 template <class T>
 void Sweep<T>::zero(Slot& slot, NodeIndex owner) {
-    std::memset(static_cast<void*>(slot.data), 0, bytes_of(owner));
+    const auto clear = [](const RawCall<T>& call, T* const* addresses) {
+        std::memset(static_cast<void*>(addresses[0]), 0, call.numbers[0]);
+    };
+    call(RawCall<T>{.run = clear, .numbers = {bytes_of(owner)}}, {slot.data});
 }
 
 template <class T>
@@ -181,11 +194,91 @@ typename Sweep<T>::Target Sweep<T>::target(NodeIndex index) {
 }
 
 template <class T>
+typename Sweep<T>::Target Sweep<T>::fresh_target(NodeIndex from, NodeIndex to, bool& first) {
+    first = false;
+    const Node<T>& node = tape_.at(to);
+    if (node.is_view) return piece_target(to, first);
+    first = hand_over(from, to);
+    return {first ? slots_[to].data : whole_target(to, first), dense_strides(node.shape)};
+}
+
+/// As target(), but sets `first` if the node is one of the equal pieces, along the last axis, that its owner was split
+/// into, and the caller is to write all of it.
+template <class T>
+typename Sweep<T>::Target Sweep<T>::piece_target(NodeIndex to, bool& first) {
+    first = false;
+    const Node<T>& node = tape_.at(to);
+    if (node.payload == nullptr || gradient_owner(to) != node.owner) return target(to);
+    const auto& view = *static_cast<const View*>(node.payload);
+    const Node<T>& owner = tape_.at(node.owner);
+    const std::size_t width = node.shape.empty() ? 0 : node.shape.back();
+    if (view.kind != View::Kind::slice || view.step != 1 || view.axis + 1u != node.shape.size() ||
+        width < 2 || node.inputs[0] != node.owner || owner.shape.back() % width != 0 ||
+        view.start % width != 0) {
+        return target(to);
+    }
+    const std::size_t pieces = owner.shape.back() / width;
+    Slot& slot = slots_[node.owner];
+    if (slot.data == nullptr) find_buffer(slot, node.owner);
+    const bool fresh = !slot.written && pieces > 1 && pieces <= 8;
+    if (fresh) {
+        slot.written = true;
+        slot.pieces = static_cast<std::uint8_t>(pieces);
+        slot.written_pieces = 0;
+    }
+    const auto piece = static_cast<std::uint8_t>(1u << (view.start / width % 8));
+    if (slot.pieces != pieces || (slot.written_pieces & piece) != 0) return target(to);
+    first = true;
+    slot.written_pieces |= piece;
+    if (slot.written_pieces == (1u << pieces) - 1) slot.pieces = 0;
+    return {slot.data + (node.value - owner.value), node.full_strides()};
+}
+
+/// The pieces that nobody has written begin with zeros.
+template <class T>
+void Sweep<T>::clear_other_pieces(Slot& slot, NodeIndex owner) {
+    const Node<T>& node = tape_.at(owner);
+    const std::size_t pieces = std::exchange(slot.pieces, std::uint8_t{0});
+    const std::size_t width = node.shape.back() / pieces;
+    const auto clear = [](const RawCall<T>& call, T* const* addresses) {
+        const auto& n = call.numbers;
+        for (std::size_t row = 0; row < n[0]; ++row) std::fill_n(addresses[0] + row * n[1], n[2], T(0));
+    };
+    for (std::size_t k = 0; k < pieces; ++k) {
+        if ((slot.written_pieces >> k & 1u) != 0) continue;
+        call(RawCall<T>{.run = clear, .numbers = {node.size() / node.shape.back(), node.shape.back(), width}},
+             {slot.data + k * width});
+    }
+}
+
+template <class T>
 T* Sweep<T>::whole_target(NodeIndex index, bool& first) {
     Slot& slot = prepared(index);
     first = !slot.written;
     slot.written = true;
     return slot.data;
+}
+
+/// Makes a call, and notes it for loops.
+template <class T>
+void Sweep<T>::call(RawCall<T> call, std::initializer_list<const T*> addresses) {
+    std::array<T*, 2> list{};
+    std::transform(addresses.begin(), addresses.end(), list.begin(),
+                   [](const T* a) { return const_cast<T*>(a); });
+    call.run(call, list.data());
+    if (tape_.log() != nullptr) tape_.log()->add(call, addresses);
+}
+
+template <class T>
+void Sweep<T>::add_or_copy_row(std::size_t n, const T* from, T* to, bool copy) {
+    const auto run = [](const RawCall<T>& call, T* const* addresses) {
+        const std::size_t size = call.numbers[0];
+        if (call.numbers[1] != 0)
+            std::copy_n(addresses[0], size, addresses[1]);
+        else
+            add_row<T>(size, addresses[0], 1, addresses[1], 1);
+    };
+    call(RawCall<T>{.run = run, .numbers = {n, copy}}, {from, to});
 }
 
 template <class T>
@@ -195,16 +288,33 @@ void Sweep<T>::add(NodeIndex index, const Shape& shape, const T* from, const Str
         const bool dense = is_dense(shape, strides);
         bool first = false;
         T* to = whole_target(index, first);
-        if (first && dense)
-            std::memcpy(to, from, bytes_of(index));
-        else if (first)
+        if (dense) return add_or_copy_row(node.size(), from, to, first);
+        if (tape_.log() != nullptr) tape_.log()->give_up();
+        if (first)
             copy_strided(shape, from, strides, to, dense_strides(shape));
-        else if (dense)
-            add_row(node.size(), from, 1, to, 1);
         else
             add_strided(shape, from, strides, to, dense_strides(shape));
         return;
     }
+    if (node.is_view && shape == node.shape && shape.size() == 2 && strides[1] == 1 &&
+        node.full_strides()[1] == 1) {
+        const auto run = [](const RawCall<T>& call, T* const* addresses) {
+            const auto& n = call.numbers;
+            for (std::size_t row = 0; row < n[0]; ++row) {
+                if (n[4] != 0)
+                    std::copy_n(addresses[0] + row * n[2], n[1], addresses[1] + row * n[3]);
+                else
+                    add_row<T>(n[1], addresses[0] + row * n[2], 1, addresses[1] + row * n[3], 1);
+            }
+        };
+        bool first = false;
+        const Target to = piece_target(index, first);
+        return call(RawCall<T>{.run = run,
+                               .numbers = {shape[0], shape[1], static_cast<std::size_t>(strides[0]),
+                                           static_cast<std::size_t>(to.strides[0]), first}},
+                    {from, to.data});
+    }
+    if (tape_.log() != nullptr) tape_.log()->give_up();
     const Shape common = broadcast_shapes("gradient", shape, node.shape);
     const Target to = target(index);
     add_strided(common, from, broadcast_strides(shape, strides, common), to.data,
@@ -220,9 +330,12 @@ void Sweep<T>::add_dense(NodeIndex index, const Shape& shape, const T* from) {
         const std::size_t columns = shape.back();
         Slot& slot = prepared(index);
         zero_if_fresh(slot, index);
-        if (columns > 0)
-            add_columns(element_count(shape) / columns, columns, from, static_cast<std::ptrdiff_t>(columns),
-                        slot.data);
+        if (columns == 0) return;
+        const auto run = [](const RawCall<T>& call, T* const* addresses) {
+            add_columns(call.numbers[0], call.numbers[1], addresses[0],
+                        static_cast<std::ptrdiff_t>(call.numbers[1]), addresses[1]);
+        };
+        call(RawCall<T>{.run = run, .numbers = {element_count(shape) / columns, columns}}, {from, slot.data});
         return;
     }
     add(index, shape, from, dense_strides(shape));
@@ -230,16 +343,33 @@ void Sweep<T>::add_dense(NodeIndex index, const Shape& shape, const T* from) {
 
 template <class T>
 bool Sweep<T>::lend(NodeIndex from, std::ptrdiff_t offset, NodeIndex to) {
-    const Node<T>& node = tape_.at(to);
+    const Node<T>& node = tape_.like(to);
     Slot& lender = slots_[from];
     Slot& borrower = slots_[to];
     // A gradient that somebody asked for must stay as it is.
-    if (lender.lent || is_requested(from) || is_requested(to)) return false;
-    if (borrower.data != nullptr || gradient_owner(to) != to || node.is_product || node.is_parameter)
-        return false;
+    if (lender.lent || is_requested(from)) return false;
+    if (borrower.data != nullptr || node.is_view || node.is_product || node.is_parameter) return false;
+    if (slots_[to].requested || node.has_hooks || (commits_ && node.keeps_gradient)) return false;
     borrower.data = lender.data + offset;
     borrower.written = borrower.lent = true;
+    if (!lender.lends) tape_.lenders_.push_back(from);
     lender.lends = true;
+    return true;
+}
+
+/// Lets the gradient of `to` begin in the buffer of `from`, the node that is being visited, if that is whole and neither
+/// is needed elsewhere.
+template <class T>
+bool Sweep<T>::hand_over(NodeIndex from, NodeIndex to) {
+    const Node<T>& giver = tape_.at(from);
+    const Node<T>& node = tape_.at(to);
+    Slot& given = slots_[from];
+    Slot& taken = slots_[to];
+    if (given.data == nullptr || given.lent || given.lends || is_requested(from)) return false;
+    if (taken.data != nullptr) return false;
+    if (node.is_view || node.is_product || node.is_parameter || giver.size() != node.size()) return false;
+    taken.data = std::exchange(given.data, nullptr);
+    taken.written = true;
     return true;
 }
 
@@ -253,14 +383,30 @@ void Sweep<T>::run(const Var<T>& y, const Var<T>& seed, bool release_values) {
         add(y.index(), {}, &one, {});
     }
     if (release_values) tape_.released_ = std::max(tape_.released_, count_);
-    for (NodeIndex index = count_; index-- > 0;) visit(index, release_values);
+    NodeIndex end = count_;
+    const bool may_repeat = !selective_ && !release_values && !views_requested_ && tape_.hooks_.empty();
+    if (!may_repeat) tape_.make_all_nodes();
+    for (std::size_t k = tape_.loops_.size(); may_repeat && k-- > 0;) {
+        const Loop<T>& loop = tape_.loops_[k];
+        if (loop.first >= count_) continue;
+        if (loop.end() > count_ || has_keepers(loop)) {
+            for (std::size_t step = 0; step < loop.steps; ++step) tape_.make_node(loop.begin_of(step));
+            continue;
+        }
+        visit_all(end, loop.end(), false);
+        visit_loop(loop);
+        end = loop.first;
+    }
+    visit_all(end, 0, release_values);
     if (commits_) commit();
+    finished_ = !selective_;
 }
 
 template <class T>
 void Sweep<T>::visit(NodeIndex index, bool release_values) {
     const Node<T>& node = tape_.at(index);
     if (node.feeds_products) flush_products(*this, index);
+    if (slots_[index].pieces > 0) clear_other_pieces(slots_[index], index);
     const bool reached = slots_[index].written;
     if (reached && node.has_hooks) call_hooks(index);
     if (reached && node.rule != nullptr && wants(index)) {
@@ -280,7 +426,8 @@ void Sweep<T>::visit(NodeIndex index, bool release_values) {
     }
     const bool kept = slots_[index].requested || (commits_ && (node.keeps_gradient || node.is_parameter));
     if (!kept) release(index);
-    if (release_values && node.rule != nullptr && !node.is_view && !node.is_multiplied && !node.is_product) {
+    if (release_values && node.rule != nullptr && !node.is_view && !node.is_multiplied && !node.is_product &&
+        !node.shares_value) {
         tape_.gradients().donate(reinterpret_cast<std::byte*>(node.value), bytes_of(index));
     }
 }
@@ -299,24 +446,26 @@ void Sweep<T>::call_hooks(NodeIndex index) {
 /// The sweep is over: nothing throws from here on.
 template <class T>
 void Sweep<T>::commit() {
-    for (NodeIndex index = 0; index < count_; ++index) {
-        Node<T>& node = tape_.at(index);
+    for (const auto& watched : tape_.watched_) {
+        if (watched.leaf >= count_ || !slots_[watched.leaf].written) continue;
+        const Slot& slot = slots_[watched.leaf];
+        auto& storage = *watched.storage;
+        if (slot.lent)
+            storage.has_grad = true;
+        else
+            add_row<T>(tape_.at(watched.leaf).size(), slot.data, 1, storage.grad.data(), 1);
+        release(watched.leaf);
+    }
+    for (NodeIndex index : tape_.keepers_) {
+        if (index >= count_ || !slots_[index].written) continue;
         Slot& slot = slots_[index];
-        if (!slot.written || !(node.keeps_gradient || node.is_parameter)) continue;
-        if (node.is_parameter) {
-            auto& storage = tape_.watched(index);
-            if (slot.lent)
-                storage.has_grad = true;
-            else
-                add_row<T>(node.size(), slot.data, 1, storage.grad.data(), 1);
-            continue;
-        }
         T* kept = tape_.kept_gradient(index);
         if (kept == nullptr) {
             tape_.keep_gradient(index, slot.data);
             slot = {};
         } else {
-            add_row<T>(node.size(), slot.data, 1, kept, 1);
+            add_row<T>(tape_.at(index).size(), slot.data, 1, kept, 1);
+            release(index);
         }
     }
 }

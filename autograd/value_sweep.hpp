@@ -27,9 +27,9 @@ public:
     // ---- for rules ----------------------------------------------------------------------------------------------
 
     Tape<T>& tape() { return tape_; }
-    const Node<T>& node(NodeIndex index) const { return tape_.at(index); }
+    const Node<T>& node(NodeIndex index) const { return tape_.at(index); }  // visited, or an input of such
     bool wants(NodeIndex index) const {
-        return selective_ ? slots_[index].wanted : tape_.at(index).needs_gradient;
+        return selective_ ? slots_[index].wanted : tape_.like(index).needs_gradient;
     }
     /// The gradient of a node that a rule is run for; dense.
     const T* gradient(NodeIndex index) const { return slots_[index].data; }
@@ -52,18 +52,11 @@ public:
     /// to write and not to add.
     T* whole_target(NodeIndex index, bool& first);
 
-    /// For a node whose value is dense and whose gradient lies as the value does: where its row of contributions goes.
-    /// If nothing was added before, the node owns the buffer and `may_write`, then `first` is set.
-    T* dense_target(NodeIndex index, bool may_write, bool& first) {
-        const NodeIndex owner = gradient_owner(index);
-        Slot& slot = prepared(owner);
-        if (!slot.written) {
-            first = owner == index && may_write;
-            if (!first) zero(slot, owner);
-            slot.written = true;
-        }
-        return owner == index ? slot.data : slot.data + (tape_.at(index).value - tape_.at(owner).value);
-    }
+    /// Where contributions to `to` go from the rule of `from`, which has its shape and reads each element of its own
+    /// gradient before it writes that of `to`. Sets `first` if nothing was added before, and the caller is to write every
+    /// element: to a whole buffer, perhaps that of `from`, or to one of the equal pieces, along the last axis, that a
+    /// value was split into.
+    Target fresh_target(NodeIndex from, NodeIndex to, bool& first);
 
     /// Adds a tensor of any shape that broadcasts with the node's, see Pull::add.
     void add(NodeIndex index, const Shape& shape, const T* from, const Strides& strides);
@@ -72,15 +65,18 @@ public:
     /// Lets the gradient of `to`, which nothing was added to yet, begin as the dense part of the gradient of `from` that
     /// lies at `offset`, in place, where that would otherwise be copied. False if it can't be.
     bool lend(NodeIndex from, std::ptrdiff_t offset, NodeIndex to);
-
+    /// The same for those that follow the first of these nodes, which was lent its gradient, in a loop: theirs lie
+    /// `distance` apart. Stops at a step that somebody has looked at; returns how many were served.
+    std::size_t lend_on(std::span<const NodeIndex> nodes, std::ptrdiff_t distance);
     struct ChunkState {
         T* gradients = nullptr;
         std::size_t visited = 0;
     };
     std::size_t chunk_count() const { return chunk_count_; }
     ChunkState& chunk_state(std::size_t chunk) { return chunk_states_[chunk]; }
-    /// Whether the gradient of a sum of products lies in its chunk and waits for the others there.
-    bool is_waiting(NodeIndex index) const { return slots_[index].waits; }
+    /// Whether the gradient of a sum of products lies in its chunk and waits for the others there. Members of a chunk may
+    /// have been recorded after what the sweep began at.
+    bool is_waiting(NodeIndex index) const { return index < count_ && slots_[index].waits; }
     void stop_waiting(NodeIndex index) { slots_[index].waits = false; }
     /// Takes back the gradients of a chunk.
     void release_chunk(std::size_t chunk);
@@ -89,14 +85,18 @@ private:
     struct Slot {
         T* data;
         bool written;
-        bool lent;   // the memory is a parameter's, a chunk's or another node's
-        bool lends;  // other nodes use the memory until the sweep is over
-        bool waits;  // in a chunk
+        std::uint8_t pieces;          // if parts are still to be written: how many pieces there are,
+        std::uint8_t written_pieces;  // and which of them were, a bit each
+        bool lent;                    // the memory is a parameter's, a chunk's or another node's
+        bool lends;                   // other nodes use the memory until the sweep is over
+        bool waits;                   // in a chunk
         bool wanted;
         bool requested;  // somebody wants to see this node's own gradient
     };
 
     std::size_t bytes_of(NodeIndex index) const { return tape_.at(index).size() * sizeof(T); }
+    void call(RawCall<T> call, std::initializer_list<const T*> addresses);
+    void add_or_copy_row(std::size_t n, const T* from, T* to, bool copy);
     bool is_requested(NodeIndex index) const;
     NodeIndex requested_owner(NodeIndex index) const;
     void zero(Slot& slot, NodeIndex owner);
@@ -108,11 +108,23 @@ private:
     Slot& prepared(NodeIndex owner) {
         Slot& slot = slots_[owner];
         if (slot.data == nullptr) find_buffer(slot, owner);
+        if (slot.pieces > 0) clear_other_pieces(slot, owner);
         return slot;
     }
+    Target piece_target(NodeIndex to, bool& first);
+    void clear_other_pieces(Slot& slot, NodeIndex owner);
+    bool hand_over(NodeIndex from, NodeIndex to);
     void find_buffer(Slot& slot, NodeIndex owner);
-    T* chunk_gradient(const Node<T>& node);
+    T* chunk_gradient(ProductRecord::Place place);
     void visit(NodeIndex index, bool release_values);
+    void visit_all(NodeIndex end, NodeIndex begin, bool release_values) {
+        while (end > begin) visit(--end, release_values);
+    }
+    void visit_loop(const Loop<T>& loop);
+    std::size_t repeatable_steps(const Loop<T>& loop, std::size_t step) const;
+    static bool go_on(const Slot* later, const Slot* slots, const Slot* earlier, NodeIndex period);
+    void repeat_steps(const Loop<T>& loop, std::size_t step, std::size_t count);
+    bool has_keepers(const Loop<T>& loop) const;
     void call_hooks(NodeIndex index);
     void commit();
     void release(NodeIndex index);
@@ -121,6 +133,7 @@ private:
     NodeIndex count_;
     bool commits_;
     bool selective_ = false;
+    bool finished_ = false;
     bool views_requested_ = false;
     Slot* slots_;
     std::size_t chunk_count_;

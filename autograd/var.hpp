@@ -59,6 +59,8 @@ public:
 
 private:
     friend class Tape<T>;
+    template <class>
+    friend class Steps;
     Var(Tape<T>* tape, NodeIndex index, std::uint32_t stamp) : tape_(tape), index_(index), stamp_(stamp) {}
 
     const Node<T>& node() const;

@@ -29,9 +29,21 @@ void pull_view_values(Sweep<T>& sweep, NodeIndex index) {
                 seen->strides);
 }
 
+/// The position of a step moves on, other views stay the same.
+template <class T>
+const void* later_view(const Node<T>& a, const Node<T>& b, std::ptrdiff_t steps, void* room) {
+    const auto& earlier = *static_cast<const View*>(a.payload);
+    const auto& view = *static_cast<const View*>(b.payload);
+    if (view == earlier) return b.payload;
+    if (view.kind != View::Kind::select || earlier.kind != view.kind || view.axis != earlier.axis)
+        return nullptr;
+    const std::uint32_t start = view.start + static_cast<std::uint32_t>(steps) * (view.start - earlier.start);
+    return new (room) View{.kind = view.kind, .axis = view.axis, .start = start};
+}
+
 template <class T>
 constexpr Rule<T> view_rule(RuleName name) {
-    return {name, &pull_view<T>, &pull_view_values<T>};
+    return {name, &pull_view<T>, &pull_view_values<T>, &later_view<T>};
 }
 template <class T>
 constexpr Rule<T> slice_rule = view_rule<T>("slice");

@@ -117,6 +117,8 @@ struct View {
     std::uint32_t start = 0;                        // slice, select
     std::uint32_t step = 1;                         // slice
     std::array<std::uint8_t, max_rank> order = {};  // transpose
+
+    friend bool operator==(const View&, const View&) = default;
 };
 
 /// What the view, of the given shape, shows of a base that lies so; nothing where strides can't express it, which can

@@ -129,6 +129,7 @@ std::string find_wrong_rule(Tape<double>& tape, const Snapshot& before, const Sn
     const auto count = static_cast<NodeIndex>(tape.size());
     if (before.nodes.size() != count || after.nodes.size() != count) return "";
 
+    tape.make_all_nodes();
     NoRecording values_only(tape);
     std::mt19937 engine(1);
     std::string worst_op;

@@ -127,44 +127,51 @@ private:
     Cell cell_;
 };
 
-/// An LSTM as a user writes it, without nn: two weights, a loop over time, and the equations.
+/// An LSTM as a user writes it, without nn's cells: two weights and the equations.
+template <class T>
+struct UserCell {
+    struct State {
+        Var<T> h, c;
+    };
+    Parameter<T> w_x, w_h, bias;
+
+    auto on(Tape<T>& tape) const {
+        Var<T> wx = transpose(tape.watch(w_x)), wh = transpose(tape.watch(w_h)), b = tape.watch(bias);
+        return xtape::nn::every_step([=](const Var<T>& x, const State& s) -> State {
+            auto [i, f, o, g] = xtape::split<4>(matmul(x, wx) + matmul(s.h, wh) + b);
+            Var<T> c = sigmoid(f) * s.c + sigmoid(i) * tanh(g);
+            return {sigmoid(o) * tanh(c), c};
+        });
+    }
+};
+
 template <class T>
 class UserLstm : public OnTape<T> {
 public:
     explicit UserLstm(const Problem<T>& problem)
         : OnTape<T>(problem),
-          w_x_(parameter({4 * problem.size.hidden, problem.size.inputs}, problem.w_x)),
-          w_h_(parameter({4 * problem.size.hidden, problem.size.hidden}, problem.w_h)),
-          bias_(parameter({4 * problem.size.hidden}, problem.bias)) {}
+          cell_{parameter({4 * problem.size.hidden, problem.size.inputs}, problem.w_x),
+                parameter({4 * problem.size.hidden, problem.size.hidden}, problem.w_h),
+                parameter({4 * problem.size.hidden}, problem.bias)} {}
 
     std::string name() const override { return "xtape, user's LSTM"; }
 
     Results<T> results() override {
-        return {this->outputs(), gradient(this->x_), gradient(w_x_), gradient(w_h_), gradient(bias_), {}};
+        return {this->outputs(),     gradient(this->x_),   gradient(cell_.w_x),
+                gradient(cell_.w_h), gradient(cell_.bias), {}};
     }
 
 private:
     void zero_grad() override {
-        for (Parameter<T>* p : {&w_x_, &w_h_, &bias_}) p->zero_grad();
+        for (Parameter<T>* p : {&cell_.w_x, &cell_.w_h, &cell_.bias}) p->zero_grad();
     }
 
     Var<T> forward(const Var<T>& x) override {
-        Tape<T>& tape = this->tape_;
-        Var<T> w_x = transpose(tape.watch(w_x_)), w_h = transpose(tape.watch(w_h_)), b = tape.watch(bias_);
-        Var<T> h = xtape::nn::zeros(tape, Shape{this->p_.size.batch, this->p_.size.hidden}), c = h;
-        hs_.clear();
-        for (std::size_t t = 0; t < this->p_.size.steps; ++t) {
-            auto [i, f, o, g] =
-                xtape::split<4>(matmul(x[static_cast<std::ptrdiff_t>(t)], w_x) + matmul(h, w_h) + b);
-            c = sigmoid(f) * c + sigmoid(i) * tanh(g);
-            h = sigmoid(o) * tanh(c);
-            hs_.push_back(h);
-        }
-        return xtape::stack(hs_);
+        Var<T> zero = xtape::nn::zeros(this->tape_, Shape{this->p_.size.batch, this->p_.size.hidden});
+        return xtape::nn::unroll(cell_, x, {zero, zero}).outputs;
     }
 
-    Parameter<T> w_x_, w_h_, bias_;
-    std::vector<Var<T>> hs_;
+    UserCell<T> cell_;
 };
 
 }  // namespace

@@ -39,11 +39,14 @@ struct MinimalGatedUnit {
         std::fill_n(b.data(), H, T(-2));
     }
 
-    Var<T> operator()(const Var<T>& x, const Var<T>& h) const {
-        Tape<T>& tape = x.tape();
-        const auto [x_f, x_n] = split<2>(matmul(x, transpose(tape.watch(w))) + tape.watch(b));
-        const Var<T> f = sigmoid(x_f + matmul(h, transpose(tape.watch(u_f))));
-        return (1 - f) * h + f * tanh(x_n + matmul(f * h, transpose(tape.watch(u_n))));
+    auto on(Tape<T>& tape) const {
+        const Var<T> w_x = transpose(tape.watch(w)), w_f = transpose(tape.watch(u_f)),
+                     w_n = transpose(tape.watch(u_n)), bias = tape.watch(b);
+        return nn::every_step([=](const Var<T>& x, const Var<T>& h) -> Var<T> {
+            const auto [x_f, x_n] = split<2>(matmul(x, w_x) + bias);
+            const Var<T> f = sigmoid(x_f + matmul(h, w_f));
+            return (1 - f) * h + f * tanh(x_n + matmul(f * h, w_n));
+        });
     }
 
     template <class F>
@@ -68,21 +71,19 @@ struct Settings {
 
 // ---- is the gradient right? --------------------------------------------------------------------------------------
 
-/// Compares the gradient of three steps, with regard to every weight, x and h, with finite differences.
+/// Compares the gradient of some steps, with regard to every weight, x and h, with finite differences.
 /// Throws xtape::GradcheckError if they differ.
 void check_gradient(std::uint64_t seed) {
     nn::Engine engine(seed);
     MinimalGatedUnit<double> cell(3, 4, engine);
     std::normal_distribution<double> normal;
-    xt::xarray<double> xs = xt::zeros<double>({3, 2, 3}), h = xt::zeros<double>({2, 4});  // (T, B, D), (B, H)
+    xt::xarray<double> xs = xt::zeros<double>({6, 2, 3}), h = xt::zeros<double>({2, 4});  // (T, B, D), (B, H)
     for (double& v : xs) v = normal(engine);
     for (double& v : h) v = normal(engine);
-    const auto three_steps = [&](std::span<const Var<double>> in) {
-        Var<double> state = in[1];
-        for (std::ptrdiff_t t = 0; t < 3; ++t) state = cell(in[0][t], state);
-        return state;
+    const auto last_state = [&](std::span<const Var<double>> in) {
+        return nn::unroll(cell, in[0], in[1]).state;
     };
-    xtape::gradcheck(three_steps, {xs, h}, {.parameters = nn::parameters(cell)});
+    xtape::gradcheck(last_state, {xs, h}, {.parameters = nn::parameters(cell)});
 }
 
 // ---- the adding problem ------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include "nn/initialize.hpp"
-#include "nn/state.hpp"
+#include "nn/unroll.hpp"
 
 namespace xtape::nn {
 
@@ -48,7 +48,7 @@ struct GRUCell {
         const Var<T> c_n = after ? tape.watch(bias_n) : Var<T>();
         const Var<T> u_rz = after ? Var<T>() : slice(u, 1, 0, 2 * H);
         const Var<T> u_n = after ? Var<T>() : slice(u, 1, 2 * H);
-        return [=, this](const Var<T>& x, const Var<T>& h) -> Var<T> {
+        return every_step([=, this](const Var<T>& x, const Var<T>& h) -> Var<T> {
             detail::check_step("GRUCell", x, input_size(), h, hidden_size());
             const auto [x_r, x_z, x_n] = split<3>(matmul(x, w) + b);
             if (after) {
@@ -61,7 +61,7 @@ struct GRUCell {
             const auto r = sigmoid(x_r + h_r);
             const Var<T> z = sigmoid(x_z + h_z);
             return (1 - z) * tanh(x_n + matmul(r * h, u_n)) + z * h;
-        };
+        });
     }
 
     Var<T> operator()(const Var<T>& x, const Var<T>& h) const { return on(x.tape())(x, h); }

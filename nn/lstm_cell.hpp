@@ -5,7 +5,7 @@
 #include <cstddef>
 
 #include "nn/initialize.hpp"
-#include "nn/state.hpp"
+#include "nn/unroll.hpp"
 
 namespace xtape::nn {
 
@@ -38,13 +38,13 @@ struct LSTMCell {
         const Var<T> w_x = slice(w, 0, 0, D);
         const Var<T> w_h = slice(w, 0, D);
         const Var<T> b = tape.watch(bias);
-        return [=, this](const Var<T>& x, const State& s) -> State {
+        return every_step([=, this](const Var<T>& x, const State& s) -> State {
             detail::check_step("LSTMCell", x, input_size(), s, hidden_size());
             const auto [i, f, o, g] = split<4>(matmul(x, w_x) + matmul(s.h, w_h) + b);
             const Var<T> c = sigmoid(f) * s.c + sigmoid(i) * tanh(g);
             const Var<T> h = sigmoid(o) * tanh(c);
             return {h, c};
-        };
+        });
     }
 
     State operator()(const Var<T>& x, const State& s) const { return on(x.tape())(x, s); }

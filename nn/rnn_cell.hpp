@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include "nn/initialize.hpp"
-#include "nn/state.hpp"
+#include "nn/unroll.hpp"
 
 namespace xtape::nn {
 
@@ -36,12 +36,12 @@ struct RNNCell {
         const Var<T> wx = transpose(tape.watch(w_xh));
         const Var<T> wh = transpose(tape.watch(w_hh));
         const Var<T> b = tape.watch(b_h);
-        return [=, this](const Var<T>& x, const Var<T>& h) -> Var<T> {
+        return every_step([=, this](const Var<T>& x, const Var<T>& h) -> Var<T> {
             detail::check_step("RNNCell", x, input_size(), h, hidden_size());
             const auto z = matmul(x, wx) + matmul(h, wh) + b;
             if (activation == Activation::relu) return relu(z);
             return tanh(z);
-        };
+        });
     }
 
     Var<T> operator()(const Var<T>& x, const Var<T>& h) const { return on(x.tape())(x, h); }

@@ -77,6 +77,17 @@ auto vars_of(const State& state) {
     }
 }
 
+/// The state whose k-th Var is var(k).
+template <class State, class F>
+State state_of(F&& var) {
+    if constexpr (is_var<State>) {
+        return var(0);
+    } else {
+        return [&]<std::size_t... K>(std::index_sequence<K...>) { return State{var(K)...}; }
+        (std::make_index_sequence<var_count<State>()>{});
+    }
+}
+
 /// A state by value: what carries it from one life of a tape to the next, as truncated BPTT does from window to
 /// window. The gradient ends there. After the first window nothing is allocated.
 ///
@@ -111,13 +122,7 @@ public:
     /// The state as constants on a tape. Throws TapeError if nothing was kept.
     State on(Tape<Element>& tape) const {
         if (empty_) throw TapeError("[CarriedState] nothing was kept: start from the cell's initial_state");
-        return [&]<std::size_t... K>(std::index_sequence<K...>) {
-            if constexpr (is_var<State>)
-                return tape.constant(arrays_[0]);
-            else
-                return State{tape.constant(arrays_[K])...};
-        }
-        (std::make_index_sequence<var_count<State>()>{});
+        return state_of<State>([&](std::size_t k) { return tape.constant(arrays_[k]); });
     }
 
 private:

@@ -16,7 +16,32 @@
 
 namespace xtape::nn {
 
+/// A step that promises to do the same at every time: the same ops, with the same numbers in them, on the next input and
+/// on the state that it left the last time. `unroll` then runs it three times, and if those steps turn out to be alike
+/// has the tape repeat them, at the speed of a loop written by hand. Don't wrap a step that looks at the time, draws
+/// random numbers, or branches on values.
+///
+///     auto on(Tape<T>& tape) const {
+///         const Var<T> w = tape.watch(weight);
+///         return every_step([=](const Var<T>& x, const Var<T>& h) -> Var<T> { return tanh(matmul(h, w) + x); });
+///     }
+template <class F>
+struct EveryStep : F {
+    using F::operator();
+};
+template <class F>
+EveryStep<F> every_step(F step) {
+    return EveryStep<F>{std::move(step)};
+}
+
 namespace detail {
+
+template <class Step>
+inline constexpr bool is_every_step = false;
+template <class F>
+inline constexpr bool is_every_step<EveryStep<F>> = true;
+template <class Step>
+inline constexpr bool is_every_step<std::reference_wrapper<Step>> = is_every_step<std::remove_const_t<Step>>;
 
 template <class Cell, class T>
 decltype(auto) step_on(Cell& cell, Tape<T>& tape) {
@@ -54,9 +79,22 @@ std::span<const State> unroll_states(Cell&& cell, const Var<T>& xs, State state)
     auto&& step = detail::step_on(cell, tape);
     const std::size_t steps = xs.shape()[0];
     State* const states = tape.template allocate_records<State>(steps);
+    constexpr bool alike = detail::is_every_step<std::remove_cvref_t<decltype(step)>>;
+    Steps<T> recorder(tape, steps, alike);
     for (std::size_t t = 0; t < steps; ++t) {
         state = step(xs[static_cast<std::ptrdiff_t>(t)], std::as_const(state));
         std::construct_at(states + t, state);
+        if constexpr (alike) {
+            const auto vars = vars_of(state);
+            const std::size_t repeated = recorder.done(vars);
+            for (std::size_t k = 1; k <= repeated; ++k) {
+                std::construct_at(states + t + k,
+                                  state_of<State>([&](std::size_t i) { return recorder.later(vars[i], k); }));
+            }
+            t += repeated;
+        } else {
+            recorder.done({});
+        }
     }
     return {states, steps};
 }

@@ -1,6 +1,7 @@
 // Every op, listed by construction, is checked to first and second order: over broadcasting forms, over views that
 // don't lie dense, and over repeated inputs.
 
+#include <algorithm>
 #include <functional>
 #include <random>
 #include <string>
@@ -119,6 +120,44 @@ void check_forms() {
 template <class... Ops>
 void check_forms_of_all(TypeList<Ops...>) {
     (check_forms<Ops>(), ...);
+}
+
+/// The op inside of a statement, where what it keeps isn't the node's own value.
+template <class Op>
+void check_inside() {
+    constexpr std::array<std::size_t, 3> chosen = {columns, row, matrix};
+    const auto f = [&]<std::size_t... K>(Inputs x, std::index_sequence<K...>) {
+        return V(forms[columns].view(x[0]) * apply<Op>(forms[chosen[K]].view(x[K])...));
+    };
+    std::array<std::size_t, Op::arity> of_op;
+    std::copy_n(chosen.begin(), of_op.size(), of_op.begin());
+    check_both_orders(
+        std::string(Op::name) + " inside of a statement",
+        [&](Inputs x) { return f(x, std::make_index_sequence<Op::arity>{}); }, smooth_inputs<Op>(of_op));
+}
+
+/// The bits of values: a statement that keeps what it computes has those of one that doesn't.
+template <class T, class Op>
+void check_recording() {
+    Tape<T> tape;
+    std::array<Var<T>, 3> x;
+    for (unsigned k = 0; k < 3; ++k)
+        x[k] = tape.variable(random<T>({300}, k + 1, Op::domain.low, Op::domain.high));
+    const auto f = [&]<std::size_t... K>(std::index_sequence<K...>) {
+        return Var<T>(apply<Op>(x[K]...) * x[1] + x[2]);
+    };
+    const Var<T> recorded = f(std::make_index_sequence<Op::arity>{});
+    NoRecording values_only(tape);
+    const Var<T> evaluated = f(std::make_index_sequence<Op::arity>{});
+    INFO(Op::name);
+    CHECK(tensors::difference(recorded.value(), evaluated.value()) == 0);
+}
+
+template <class... Ops>
+void check_inside_all(TypeList<Ops...>) {
+    (check_inside<Ops>(), ...);
+    (check_recording<float, Ops>(), ...);
+    (check_recording<double, Ops>(), ...);
 }
 
 /// The number of ops that aren't comparisons, whose repeated operand is on their kink.
@@ -278,6 +317,10 @@ void check_through(const char* how, const Case& one, Store store, View view) {
 
 TEST_CASE("ops: every pointwise op is right to second order, in every broadcasting form and view", "[ops]") {
     check_forms_of_all(PointwiseOps{});
+}
+
+TEST_CASE("ops: every pointwise op is right inside of a statement, recorded or not", "[ops]") {
+    check_inside_all(PointwiseOps{});
 }
 
 TEST_CASE("ops: every pointwise op adds up the gradients of an operand that it is given twice", "[ops]") {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "autograd/autograd.hpp"
@@ -70,6 +71,49 @@ struct Cube : Unary {
     static auto partials(const auto& x, const auto&) { return std::tuple(3 * x * x); }
 };
 
+/// exp, with a count of how often it is computed.
+template <Kept kept_number>
+struct CountedExp : Unary {
+    static constexpr const char* name = "counted_exp";
+    static constexpr Kept keeps = kept_number;
+    static inline int computed = 0;
+    static auto kept(const auto& x) {
+        ++computed;
+        return exp(x);
+    }
+    static auto value(const auto& x) { return kept(x); }
+    static auto partials(const auto&, const auto& y) { return std::tuple(y); }
+    static auto value(const auto&, const auto& number) { return number; }
+    static auto partials(const auto&, const auto&, const auto& number) { return std::tuple(number); }
+};
+
+/// How often exp is computed in the backward pass of a statement.
+template <Kept kept_number, class F>
+int computed_in_backward(F statement) {
+    using Op = CountedExp<kept_number>;
+    const auto x = random({3, 10}, 1);
+    Tape<double> tape;
+    const auto v = tape.variable(x);
+    const auto [left, right] = split<2>(v, 1);
+    const Var<double> y =
+        sum(statement([](const auto& argument) { return apply<Op>(argument); }, left, right));
+    const int before = Op::computed;
+    backward(y);
+    return Op::computed - before;
+}
+
+/// What a tape holds after many statements with ops of that cost on one large value.
+template <Kept kept_number>
+std::size_t capacity_after_statements(bool wanted, bool recording) {
+    Tape<float> tape;
+    const auto numbers = random<float>({1000}, 1);
+    const auto x = wanted ? tape.variable(numbers) : tape.constant(numbers);
+    std::optional<NoRecording> values_only;
+    if (!recording) values_only.emplace(tape);
+    for (int i = 0; i < 400; ++i) Var<float>(apply<CountedExp<kept_number>>(x) * x);
+    return tape.capacity();
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE(
@@ -136,6 +180,67 @@ TEST_CASE("statement: strided views are read and their gradients written in plac
         CHECK(difference(y.value(), expected) < 1e-15);
         CHECK(difference(vz.grad(), dz) < 1e-15);
     }
+}
+
+TEST_CASE(
+    "statement: ops that keep numbers, inside one another, have the right gradients, in rows, pieces and "
+    "broadcasts",
+    "[statement]") {
+    for (std::size_t width : {1u, 3u, 17u, 300u}) {
+        for (std::size_t batch : {1u, 3u}) {
+            CAPTURE(width, batch);
+            const std::vector<Array<double>> inputs = {Array<double>(random({batch, 3 * width}, 1)),
+                                                       Array<double>(random({width}, 2)),
+                                                       Array<double>(random({batch, 1}, 3, 0.5, 2))};
+            const auto gates = [](const Var<double>& z) { return split<3>(z, 1); };
+            CHECK_NOTHROW(gradcheck(
+                [&](auto x) {
+                    const auto [i, f, g] = gates(x[0]);
+                    return Var<double>(sigmoid(f * x[1]) * x[2] + gelu(i) * tanh(sin(g) + x[1]));
+                },
+                inputs));
+            CHECK_NOTHROW(gradcheck(
+                [&](auto x) {
+                    const auto [i, f, g] = gates(x[0]);
+                    return Var<double>(sigmoid(tanh(f) * pow(x[2], i) + log(x[2]) * expm1(x[1] * g)));
+                },
+                inputs));
+            CHECK_NOTHROW(gradcheck(
+                [&](auto x) { return Var<double>(exp(softplus(gates(x[0])[0]) - erf(x[1]) * cos(x[2]))); },
+                inputs));
+        }
+    }
+}
+
+TEST_CASE("statement: a second backward finds what the first one found", "[statement]") {
+    for (std::size_t width : {1u, 17u, 300u}) {
+        Tape<double> tape;
+        const auto z = tape.variable(random({3, 2 * width}, 1));
+        const auto [left, right] = split<2>(z, 1);
+        const Var<double> y = sum(tanh(sigmoid(left) * exp(right)));
+        backward(y);
+        const tensors::Numbers once = z.grad();
+        backward(y);
+        CHECK(difference(z.grad(), tensors::Numbers(once + once)) == 0);
+    }
+}
+
+TEST_CASE("statement: what an op keeps is computed on the way forward only", "[statement]") {
+    const auto inside = [](auto op, const auto& a, const auto& b) { return Var<double>(op(a) * b); };
+    const auto alone = [](auto op, const auto& a, const auto&) { return Var<double>(op(a)); };
+    CHECK(computed_in_backward<Kept::value>(inside) == 0);
+    CHECK(computed_in_backward<Kept::value>(alone) == 0);
+    CHECK(computed_in_backward<Kept::other>(inside) == 0);
+    CHECK(computed_in_backward<Kept::other>(alone) == 0);
+    CHECK(computed_in_backward<Kept::nothing>(inside) > 0);
+    CHECK(computed_in_backward<Kept::nothing>(alone) > 0);
+}
+
+TEST_CASE("statement: nothing is kept where no gradient will be asked for", "[statement]") {
+    const std::size_t values_alone = capacity_after_statements<Kept::nothing>(true, true);
+    CHECK(capacity_after_statements<Kept::other>(true, false) == values_alone);
+    CHECK(capacity_after_statements<Kept::other>(false, true) == values_alone);
+    CHECK(capacity_after_statements<Kept::value>(true, true) > values_alone);
 }
 
 TEST_CASE("statement: transposed, stepped and overlapping views of one value add up", "[statement]") {

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <vector>
+
+namespace xtape {
+
+/// A piece of raw work, such as a loop over rows or a product, without the addresses it works on.
+template <class T>
+struct RawCall {
+    using Numbers = std::array<std::size_t, 8>;
+    using Run = void (*)(const RawCall&, T* const* addresses);
+
+    Run run;
+    const void* code = nullptr;  // what `run` needs beside numbers and addresses: a kernel, a packed matrix
+    Numbers numbers{};
+    std::span<const T> constants{};
+    std::span<const std::ptrdiff_t> strides{};
+    std::uint32_t first = 0;  // where its addresses begin
+    std::uint32_t count = 0;
+};
+
+/// What one step of a recurrence did, as raw calls and their addresses. If the next step made the same calls, each
+/// address moved by some distance, then those after it can be done from the list alone: nothing is looked up, checked or
+/// decided again.
+template <class T>
+class CallLog {
+public:
+    void clear() {
+        calls_.clear();
+        addresses_.clear();
+        fixed_.clear();
+        complete_ = true;
+    }
+
+    void add(RawCall<T> call, std::initializer_list<const T*> addresses) {
+        begin(call);
+        for (const T* address : addresses) add_address(address);
+    }
+    /// The same in pieces: addresses that follow belong to this call.
+    void begin(RawCall<T> call) {
+        call.first = static_cast<std::uint32_t>(addresses_.size());
+        calls_.push_back(call);
+    }
+    void add_address(const T* address) {
+        addresses_.push_back(const_cast<T*>(address));
+        ++calls_.back().count;
+    }
+    /// Memory that must be the same in each step.
+    void add_fixed(const void* address) { fixed_.push_back(address); }
+    /// Something was done that no call tells of.
+    void give_up() { complete_ = false; }
+
+    /// Whether this is what came next after `before`, the same calls a distance on.
+    bool follows(const CallLog& before) {
+        if (!complete_ || !before.complete_ || addresses_.size() != before.addresses_.size() ||
+            fixed_ != before.fixed_ || !std::ranges::equal(calls_, before.calls_, same_call)) {
+            return false;
+        }
+        distances_.resize(addresses_.size());
+        for (std::size_t k = 0; k < addresses_.size(); ++k) {
+            distances_[k] = reinterpret_cast<std::intptr_t>(addresses_[k]) -
+                            reinterpret_cast<std::intptr_t>(before.addresses_[k]);
+        }
+        return true;
+    }
+
+    /// Does the next step, after follows() said that there is one.
+    void repeat() {
+        for (std::size_t k = 0; k < addresses_.size(); ++k) {
+            addresses_[k] =
+                reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(addresses_[k]) + distances_[k]);
+        }
+        for (const RawCall<T>& call : calls_) call.run(call, addresses_.data() + call.first);
+    }
+
+private:
+    static bool same_call(const RawCall<T>& a, const RawCall<T>& b) {
+        return a.run == b.run && a.code == b.code && a.numbers == b.numbers && a.count == b.count &&
+               std::ranges::equal(a.constants, b.constants) && std::ranges::equal(a.strides, b.strides);
+    }
+
+    std::vector<RawCall<T>> calls_;
+    std::vector<T*> addresses_;
+    std::vector<std::ptrdiff_t> distances_;  // in bytes
+    std::vector<const void*> fixed_;
+    bool complete_ = true;
+};
+
+}  // namespace xtape

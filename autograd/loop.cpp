@@ -217,7 +217,11 @@ const Node<T>& Tape<T>::missing_node(const Var<T>& var) const {
 template <class T>
 void Tape<T>::make_missing(NodeIndex index) {
     const Loop<T>* const loop = loop_missing(index);
-    if (loop != nullptr) make_step(*loop, loop->step_of(index), Loop<T>::Nodes::made);
+    if (loop == nullptr) return;
+    const std::size_t step = loop->step_of(index);
+    make_step(*loop, step, Loop<T>::Nodes::made);
+    // What is a view may have its owner in the step before.
+    if (loop->nodes[step - 1] == Loop<T>::Nodes::missing) make_step(*loop, step - 1, Loop<T>::Nodes::made);
 }
 
 template <class T>

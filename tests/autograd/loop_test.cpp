@@ -99,6 +99,25 @@ TEST_CASE("loop: the values of all steps lie one after the other, so that stacki
     }
 }
 
+TEST_CASE("loop: a node in the middle may be a view of the step before, and be used") {
+    const auto gradient = [](bool alike) {
+        Tape<double> tape;
+        const Var<double> start = tape.variable(random({3, 3}, 1));
+        Var<double> x = start;
+        Steps<double> steps(tape, 20, alike);
+        for (std::size_t t = 0; t < 20; ++t) {
+            x = 0.9 * transpose(x) + start;
+            t += steps.done(std::span<const Var<double>>(&x, 1));
+        }
+        const auto view = static_cast<NodeIndex>(tape.size() - 2 * 10);  // two nodes a step
+        REQUIRE(tape.node(tape[view]).is_view != tape.node(tape[view + 1]).is_view);
+        const Var<double> seen = tape[tape.node(tape[view]).is_view ? view : view + 1];
+        backward(sum(square(seen)));
+        return tensors::Numbers(start.grad());
+    };
+    CHECK(difference(gradient(true), gradient(false)) == 0);
+}
+
 TEST_CASE("loop: a sequence of steps within a step is recorded as it comes") {
     Tape<double> tape;
     const Var<double> x = tape.variable(random({4}, 1));

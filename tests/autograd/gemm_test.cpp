@@ -203,6 +203,20 @@ TEMPLATE_TEST_CASE("gemm: packed, a row has the same bits whatever the number of
     }
 }
 
+TEMPLATE_TEST_CASE("gemm: packed, a column whose strides are both 1 is multiplied like any other", "[gemm]",
+                   float, double) {
+    // More rows than a pass has, and as many columns as make it copy its left operand.
+    constexpr std::size_t m = 40, n = 500;
+    std::vector<TestType> a(m), row(n), c(m * n, TestType(-1));
+    for (std::size_t i = 0; i < m; ++i) a[i] = static_cast<TestType>(i) - 20;
+    for (std::size_t j = 0; j < n; ++j) row[j] = static_cast<TestType>(j % 7);
+    const Packed<TestType> packed(MatrixView<const TestType>(row.data(), 1, n));
+    xtape::gemm(MatrixView<const TestType>(a.data(), m, 1, 1, 1), packed.matrix, TestType(0),
+                MatrixView<TestType>(c.data(), m, n));
+    for (std::size_t i = 0; i < m; ++i)
+        for (std::size_t j = 0; j < n; ++j) REQUIRE(c[i * n + j] == a[i] * row[j]);
+}
+
 TEST_CASE("gemm: sizes that don't fit are named in the error", "[gemm]") {
     std::vector<double> memory(100, 1.0);
     MatrixView<const double> a(memory.data(), 2, 3), b(memory.data(), 4, 5);

@@ -89,17 +89,20 @@ T* hoisted_value(Tape<T>& tape, ProductSite<T>& site, ProductChunk<T>& chunk, st
     return chunk.values + slot * site.rows * site.cols;
 }
 
+/// Enters nodes a `period` apart, from `member` on, into as many slots of a chunk.
 template <class T>
-void enter(Tape<T>& tape, ProductRecord::Place place, NodeIndex member) {
+void enter(Tape<T>& tape, ProductRecord::Place place, NodeIndex member, NodeIndex period = 0,
+           std::size_t count = 1) {
     Products<T>& products = tape.products();
     ProductChunk<T>& chunk = products.chunks[place.chunk];
     ProductSite<T>& site = products.sites[chunk.site];
-    chunk.members[place.slot] = member;
-    chunk.slots = std::max<std::size_t>(chunk.slots, place.slot + 1);
-    ++chunk.member_count;
-    ++site.uses;
-    site.last_step = chunk.first_step + place.slot;
-    products.members_end = member + 1;
+    const std::size_t end = place.slot + count;
+    for (std::size_t slot = place.slot; slot < end; ++slot, member += period) chunk.members[slot] = member;
+    chunk.slots = std::max(chunk.slots, end);
+    chunk.member_count += count;
+    site.uses += count;
+    site.last_step = chunk.first_step + end - 1;
+    products.members_end = std::max(products.members_end, member - period + 1);
 }
 
 template <class T>
@@ -240,26 +243,27 @@ private:
 
     void put_addend(const Node<T>& addend, T* value, bool add) {
         const Strides strides = broadcast_strides(addend.shape, addend.full_strides(), shape_);
-        if (add)
-            add_strided<T>(shape_, addend.value, strides, value, dense_strides(shape_));
-        else
-            copy_strided<T>(shape_, addend.value, strides, value, dense_strides(shape_));
-        if (tape_.log() == nullptr) return;
+        const auto put = [](const Shape& shape, const T* from, const Strides& from_strides, T* to,
+                            bool adds) {
+            if (adds)
+                add_strided<T>(shape, from, from_strides, to, dense_strides(shape));
+            else
+                copy_strided<T>(shape, from, from_strides, to, dense_strides(shape));
+        };
         const auto rows = detail::as_rows<const T>(addend.value, shape_, strides);
-        if (!rows) return tape_.log()->give_up();
+        if (!rows) {
+            tape_.forbid_repeating();
+            return put(shape_, addend.value, strides, value, add);
+        }
         const auto run = [](const RawCall<T>& call, T* const* addresses) {
             const auto& n = call.numbers;
-            const Shape shape{n[0], n[1]};
             const Strides from{static_cast<std::ptrdiff_t>(n[2]), static_cast<std::ptrdiff_t>(n[3])};
-            if (n[4] != 0)
-                add_strided<T>(shape, addresses[0], from, addresses[1], dense_strides(shape));
-            else
-                copy_strided<T>(shape, addresses[0], from, addresses[1], dense_strides(shape));
+            decltype(put)()(Shape{n[0], n[1]}, addresses[0], from, addresses[1], n[4] != 0);
         };
-        tape_.log()->add({.run = run,
-                          .numbers = {rows->rows, rows->cols, static_cast<std::size_t>(rows->row_stride),
-                                      static_cast<std::size_t>(rows->col_stride), add}},
-                         {addend.value, value});
+        tape_.make_call({.run = run,
+                         .numbers = {rows->rows, rows->cols, static_cast<std::size_t>(rows->row_stride),
+                                     static_cast<std::size_t>(rows->col_stride), add}},
+                        addend.value, value);
     }
 
     Var<T> append(ProductRecord::Place place, T* value) {
@@ -330,18 +334,11 @@ std::size_t detail::repeat_products(Tape<T>& tape, const ProductRecord& before, 
     if (hoists) hoisted_value(tape, site, chunk, first);
     const std::size_t end = hoists ? chunk.ready_end : site.steps_per_chunk;
     const std::size_t count = std::min(records.size(), end - first);
+    enter(tape, {number, first}, member, period, count);
     std::uint32_t slot = first;
     for (ProductRecord& record : records.first(count)) {
-        chunk.members[slot] = member;
-        record = {{number, slot}, before.product_count, before.addend_count};
-        ++slot;
-        member += period;
+        record = {{number, slot++}, before.product_count, before.addend_count};
     }
-    chunk.slots = std::max<std::size_t>(chunk.slots, slot);
-    chunk.member_count += count;
-    site.uses += count;
-    site.last_step = chunk.first_step + slot - 1;
-    products.members_end = std::max(products.members_end, member - period + 1);
     return count;
 }
 

@@ -70,7 +70,7 @@ void add_left_gradient(Sweep<T>& sweep, NodeIndex a, MatrixView<const T> dy, Mat
         const auto target = sweep.target(a);
         const auto rows = as_rows(target.data, node.shape, target.strides);
         if (!rows || !takes_rows(*rows)) {
-            if (sweep.tape().log() != nullptr) sweep.tape().log()->give_up();
+            sweep.tape().forbid_repeating();
             std::vector<T> product(dy.rows * b.rows);
             gemm<T>(dy, b.transposed(), T(0), MatrixView<T>(product.data(), dy.rows, b.rows));
             add_strided(node.shape, static_cast<const T*>(product.data()), dense_strides(node.shape),
@@ -169,7 +169,7 @@ void add_matrix_gradients(Sweep<T>& sweep, NodeIndex b, const ProductChunk<T>& c
 template <class T>
 void flush_chunk(Sweep<T>& sweep, std::size_t number) {
     Tape<T>& tape = sweep.tape();
-    if (tape.log() != nullptr) tape.log()->give_up();
+    tape.forbid_repeating();
     const NoLog no_log(tape);
     const ProductChunk<T>& chunk = tape.products().chunks[number];
     const ProductSite<T> site = tape.products().sites[chunk.site];

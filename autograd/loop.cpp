@@ -124,7 +124,6 @@ bool Steps<T>::share_sites(const ProductRecord* const* products, NodeIndex perio
 template <class T>
 std::size_t Steps<T>::repeat() {
     const std::size_t count = count_ - 3;
-    stamp_ = tape_.life_;
     const NodeIndex period = start(2) - start(1);
     auto* const distances = tape_.template allocate_records<std::ptrdiff_t>(period);
     auto** const products = tape_.template allocate_records<ProductRecord*>(period);
@@ -225,10 +224,8 @@ void Tape<T>::make_missing(NodeIndex index) {
 }
 
 template <class T>
-void Tape<T>::make_all_nodes() {
-    for (const Loop<T>& loop : loops_) {
-        for (std::size_t step = 0; step < loop.steps; ++step) make_missing(loop.begin_of(step));
-    }
+void Tape<T>::make_nodes(const Loop<T>& loop) {
+    for (std::size_t step = 0; step < loop.steps; ++step) make_missing(loop.begin_of(step));
 }
 
 template <class T>
@@ -257,18 +254,18 @@ void Tape<T>::make_step(const Loop<T>& loop, std::size_t step, typename Loop<T>:
 
 template <class T>
 T* Tape<T>::value_at(NodeIndex index) const {
-    const Loop<T>* loop = loops_.empty() ? nullptr : loop_missing(index);
+    const Loop<T>* const loop = loop_missing(index);
     if (loop == nullptr) return at(index).value;
-    const NodeIndex offset = (index - loop->first) % loop->period;
+    const NodeIndex offset = loop->offset_of(index);
     const auto step = static_cast<std::ptrdiff_t>(loop->step_of(index));
     return at(loop->begin_of(1) + offset).value + (step - 1) * loop->value_distances[offset];
 }
 
 template <class T>
 NodeIndex Tape<T>::input_at(NodeIndex index, std::size_t k) const {
-    const Loop<T>* loop = loops_.empty() ? nullptr : loop_missing(index);
+    const Loop<T>* const loop = loop_missing(index);
     if (loop == nullptr) return at(index).inputs[k];
-    const NodeIndex offset = (index - loop->first) % loop->period;
+    const NodeIndex offset = loop->offset_of(index);
     const NodeIndex steps = static_cast<NodeIndex>(loop->step_of(index)) - 1;
     const NodeIndex input = at(loop->begin_of(1) + offset).inputs[k];
     return input + steps * (input - at(loop->first + offset).inputs[k]);
@@ -281,7 +278,7 @@ NodeIndex Tape<T>::input_at(NodeIndex index, std::size_t k) const {
     template const Node<T>& Tape<T>::missing_node(const Var<T>&) const;            \
     template void Tape<T>::make_missing(NodeIndex);                                \
     template void Tape<T>::check_missing(const Var<T>&) const;                     \
-    template void Tape<T>::make_all_nodes();                                       \
+    template void Tape<T>::make_nodes(const Loop<T>&);                             \
     template void Tape<T>::make_step(const Loop<T>&, std::size_t, Loop<T>::Nodes); \
     template T* Tape<T>::value_at(NodeIndex) const;                                \
     template NodeIndex Tape<T>::input_at(NodeIndex, std::size_t) const;

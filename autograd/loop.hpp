@@ -38,6 +38,7 @@ struct Loop {
     NodeIndex end() const { return first + static_cast<NodeIndex>(steps) * period; }
     NodeIndex begin_of(std::size_t step) const { return first + static_cast<NodeIndex>(step) * period; }
     std::size_t step_of(NodeIndex index) const { return (index - first) / period; }
+    NodeIndex offset_of(NodeIndex index) const { return (index - first) % period; }
     bool is_missing(NodeIndex index) const { return nodes[step_of(index)] == Nodes::missing; }
 };
 
@@ -81,7 +82,7 @@ public:
     Var<T> later(const Var<T>& var, std::size_t steps) const {
         if (var.index() < starts_[1]) return var;
         const NodeIndex period = starts_[2] - starts_[1];
-        return {&tape_, var.index() + static_cast<NodeIndex>(steps) * period, stamp_};
+        return {&tape_, var.index() + static_cast<NodeIndex>(steps) * period, var.stamp_};
     }
 
 private:
@@ -99,7 +100,6 @@ private:
     static constexpr std::size_t first_steps = 4;
     std::array<NodeIndex, first_steps> starts_;
     std::array<NodeIndex, max_state> state_;
-    std::uint32_t stamp_ = 0;
 };
 
 }  // namespace xtape

@@ -25,16 +25,14 @@ T* piece_of(Tape<T>& tape, std::size_t number) {
 template <class T>
 constexpr T zeros[buffer_alignment / sizeof(T)] = {};
 
-/// Makes a call that moves a row, and notes it for loops: from an address and a stride to another.
+/// Copies or adds a row, as `run` says, with strides.
 template <class T>
 void move_row(Tape<T>& tape, typename RawCall<T>::Run run, std::size_t n, const T* from,
               std::ptrdiff_t from_stride, T* to, std::ptrdiff_t to_stride) {
-    const RawCall<T> call{
-        .run = run,
-        .numbers = {n, static_cast<std::size_t>(from_stride), static_cast<std::size_t>(to_stride)}};
-    T* const addresses[] = {const_cast<T*>(from), to};
-    run(call, addresses);
-    if (tape.log() != nullptr) tape.log()->add(call, {from, to});
+    tape.make_call(
+        {.run = run,
+         .numbers = {n, static_cast<std::size_t>(from_stride), static_cast<std::size_t>(to_stride)}},
+        from, to);
 }
 
 template <class T>
@@ -194,6 +192,12 @@ public:
         addresses_[2 * leaf + 1] = const_cast<T*>(zeros<T>);  // which is only read
         adds_ &= ~(1u << leaf);
     }
+    void put(std::size_t leaf, T* row, bool first) {
+        if (first)
+            write_to(leaf, row);
+        else
+            add_to(leaf, row);
+    }
     bool writes(std::size_t leaf) const { return (adds_ >> leaf & 1u) == 0; }
     GradientRows<T> rows() const { return {addresses_.data(), adds_}; }
 
@@ -304,18 +308,19 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
 
     TargetRows<T> gradients(leaves.size());
     const bool may_write = are_apart(sweep, leaves);
+    const auto target_of = [&](std::size_t k, bool& first) {
+        first = false;
+        const bool whole = may_write && sweep.node(leaves[k]).shape == node.shape;
+        return whole ? sweep.fresh_target(index, leaves[k], first) : sweep.target(leaves[k]);
+    };
     if (all_whole(tape, leaves, node.shape) && sweep.lie_as_values(leaves)) {
         std::array<const T*, max_leaves> rows;
         for (std::size_t k = 0; k < leaves.size(); ++k) {
             rows[k] = sweep.node(leaves[k]).value;
             if (!wants(k)) continue;
             bool first = false;
-            T* const to =
-                may_write ? sweep.fresh_target(index, leaves[k], first).data : sweep.target(leaves[k]).data;
-            if (first)
-                gradients.write_to(k, to);
-            else
-                gradients.add_to(k, to);
+            T* const to = target_of(k, first).data;
+            gradients.put(k, to, first);
         }
         backward(tape, record, {count}, rows.data(), value, kept, dy, gradients.rows());
         return;
@@ -329,10 +334,7 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     for (std::size_t k = 0; k < leaves.size(); ++k) {
         targets[k] = nullptr;
         if (!wants(k)) continue;
-        first[k] = false;
-        const auto target = may_write && sweep.node(leaves[k]).shape == node.shape
-                                ? sweep.fresh_target(index, leaves[k], first[k])
-                                : sweep.target(leaves[k]);
+        const auto target = target_of(k, first[k]);
         targets[k] = target.data;
         target_rows[k] = rows.add(broadcast_strides(sweep.node(leaves[k]).shape, target.strides, node.shape));
     }
@@ -349,39 +351,32 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
         for (std::size_t k = 0; k < leaves.size(); ++k) {
             strides[k] = rows.outer_stride(k);
             strides[leaves.size() + k] = targets[k] != nullptr ? rows.outer_stride(target_rows[k]) : 0;
-            if (targets[k] == nullptr) continue;
-            if (first[k])
-                gradients.write_to(k, targets[k]);
-            else
-                gradients.add_to(k, targets[k]);
+            if (targets[k] != nullptr) gradients.put(k, targets[k], first[k]);
         }
         backward(tape, record, {length, rows.outer_extent(), strides.data()}, leaf_rows.at(0, length), value,
                  kept, dy, gradients.rows());
         return;
     }
     const std::size_t step = in_pieces ? piece : length;
+    const auto row_at = [&](std::size_t k, std::size_t begin) {
+        return targets[k] + rows.offset(target_rows[k]) +
+               static_cast<std::ptrdiff_t>(begin) * rows.inner_stride(target_rows[k]);
+    };
     do {
         for (std::size_t begin = 0; begin < length; begin += step) {
             const std::size_t n = std::min(step, length - begin);
             for (std::size_t k = 0; k < leaves.size(); ++k) {
                 if (targets[k] == nullptr) continue;
-                const std::ptrdiff_t stride = rows.inner_stride(target_rows[k]);
-                T* to =
-                    targets[k] + rows.offset(target_rows[k]) + static_cast<std::ptrdiff_t>(begin) * stride;
-                if (first[k])
-                    gradients.write_to(k, to);
-                else if (stride == 1 || length == 1)
-                    gradients.add_to(k, to);
+                if (first[k] || rows.inner_stride(target_rows[k]) == 1 || length == 1)
+                    gradients.put(k, row_at(k, begin), first[k]);
                 else
                     gradients.write_to(k, piece_of(tape, max_leaves + k));
             }
             backward(tape, record, {n}, leaf_rows.at(begin, n), value, kept, dy, gradients.rows());
             for (std::size_t k = 0; k < leaves.size(); ++k) {
                 if (targets[k] == nullptr || first[k] || !gradients.writes(k)) continue;
-                const std::ptrdiff_t stride = rows.inner_stride(target_rows[k]);
-                T* to =
-                    targets[k] + rows.offset(target_rows[k]) + static_cast<std::ptrdiff_t>(begin) * stride;
-                move_row<T>(tape, &run_add<T>, n, piece_of(tape, max_leaves + k), 1, to, stride);
+                move_row<T>(tape, &run_add<T>, n, piece_of(tape, max_leaves + k), 1, row_at(k, begin),
+                            rows.inner_stride(target_rows[k]));
             }
             value += n;
             if (kept != nullptr) kept += n;

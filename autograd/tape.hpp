@@ -149,18 +149,30 @@ public:
     Pool& gradients() { return gradients_; }
     /// Where raw calls are to be noted, if they are.
     CallLog<T>* log() const { return log_; }
+    /// Makes a call that reads from one address and writes to another, and notes it.
+    void make_call(const RawCall<T>& call, const T* from, T* to) {
+        T* const addresses[] = {const_cast<T*>(from), to};
+        call.run(call, addresses);
+        if (log_ != nullptr) log_->add(call, {from, to});
+    }
+    /// Says that something was done that no call tells of.
+    void forbid_repeating() {
+        if (log_ != nullptr) log_->give_up();
+    }
     /// How many steps are being recorded; 0 outside of a sequence of steps.
     std::size_t steps() const { return step_memory_.steps; }
-    /// Makes the nodes that a loop left out: one step's, or all of them.
+    /// Makes the nodes that a loop left out: one step's, those of the loop, or all of them.
     void make_node(NodeIndex index) {
         if (!loops_.empty()) make_missing(index);
     }
-    void make_all_nodes();
+    void make_nodes(const Loop<T>& loop);
+    void make_all_nodes() {
+        for (const Loop<T>& loop : loops_) make_nodes(loop);
+    }
     /// A node that differs from that one at most in its addresses, indices and payload.
     const Node<T>& like(NodeIndex index) const {
-        const Loop<T>* loop = loops_.empty() ? nullptr : loop_missing(index);
-        return loop == nullptr ? at(index)
-                               : at(loop->first + loop->period + (index - loop->first) % loop->period);
+        const Loop<T>* const loop = loop_missing(index);
+        return loop == nullptr ? at(index) : at(loop->begin_of(1) + loop->offset_of(index));
     }
     /// Throws as node() does if one of these, which are even steps, isn't valid; makes no node.
     void check_even(std::span<const Var<T>> vars) const {
@@ -237,7 +249,7 @@ private:
     void make_room(NodeIndex size);
     T* allocate_in_step(std::size_t count, std::size_t spare);
     const Loop<T>* loop_missing(NodeIndex index) const {
-        const Loop<T>* const loop = loop_at(index);
+        const Loop<T>* const loop = loops_.empty() ? nullptr : loop_at(index);
         return loop != nullptr && loop->is_missing(index) ? loop : nullptr;
     }
     void make_missing(NodeIndex index);

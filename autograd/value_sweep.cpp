@@ -95,7 +95,7 @@ void Sweep<T>::want_only(std::span<const Var<T>> xs) {
 
 template <class T>
 bool Sweep<T>::is_requested(NodeIndex index) const {
-    const Node<T>& node = tape_.at(index);
+    const Node<T>& node = tape_.like(index);
     return slots_[index].requested || node.has_hooks || (commits_ && node.keeps_gradient);
 }
 
@@ -155,12 +155,20 @@ void Sweep<T>::release_chunk(std::size_t index) {
     state = {};
 }
 
+/// Rows of n elements, `stride` apart.
+template <class T>
+void Sweep<T>::clear_rows(std::size_t rows, std::size_t n, std::size_t stride, T* to) {
+    const auto run = [](const RawCall<T>& call, T* const* addresses) {
+        const auto& numbers = call.numbers;
+        for (std::size_t row = 0; row < numbers[0]; ++row)
+            std::memset(static_cast<void*>(addresses[1] + row * numbers[2]), 0, numbers[1] * sizeof(T));
+    };
+    tape_.make_call({.run = run, .numbers = {rows, n, stride}}, nullptr, to);
+}
+
 template <class T>
 void Sweep<T>::zero(Slot& slot, NodeIndex owner) {
-    const auto clear = [](const RawCall<T>& call, T* const* addresses) {
-        std::memset(static_cast<void*>(addresses[0]), 0, call.numbers[0]);
-    };
-    call(RawCall<T>{.run = clear, .numbers = {bytes_of(owner)}}, {slot.data});
+    clear_rows(1, tape_.at(owner).size(), 0, slot.data);
 }
 
 template <class T>
@@ -240,14 +248,10 @@ void Sweep<T>::clear_other_pieces(Slot& slot, NodeIndex owner) {
     const Node<T>& node = tape_.at(owner);
     const std::size_t pieces = std::exchange(slot.pieces, std::uint8_t{0});
     const std::size_t width = node.shape.back() / pieces;
-    const auto clear = [](const RawCall<T>& call, T* const* addresses) {
-        const auto& n = call.numbers;
-        for (std::size_t row = 0; row < n[0]; ++row) std::fill_n(addresses[0] + row * n[1], n[2], T(0));
-    };
+    const std::size_t row = node.shape.back();
     for (std::size_t k = 0; k < pieces; ++k) {
-        if ((slot.written_pieces >> k & 1u) != 0) continue;
-        call(RawCall<T>{.run = clear, .numbers = {node.size() / node.shape.back(), node.shape.back(), width}},
-             {slot.data + k * width});
+        if ((slot.written_pieces >> k & 1u) == 0)
+            clear_rows(node.size() / row, width, row, slot.data + k * width);
     }
 }
 
@@ -259,26 +263,25 @@ T* Sweep<T>::whole_target(NodeIndex index, bool& first) {
     return slot.data;
 }
 
-/// Makes a call, and notes it for loops.
+/// Adds rows of n neighbours; the `first` ones are copied.
 template <class T>
-void Sweep<T>::call(RawCall<T> call, std::initializer_list<const T*> addresses) {
-    std::array<T*, 2> list{};
-    std::transform(addresses.begin(), addresses.end(), list.begin(),
-                   [](const T* a) { return const_cast<T*>(a); });
-    call.run(call, list.data());
-    if (tape_.log() != nullptr) tape_.log()->add(call, addresses);
-}
-
-template <class T>
-void Sweep<T>::add_or_copy_row(std::size_t n, const T* from, T* to, bool copy) {
+void Sweep<T>::add_rows(std::size_t rows, std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to,
+                        std::ptrdiff_t to_stride, bool first) {
     const auto run = [](const RawCall<T>& call, T* const* addresses) {
-        const std::size_t size = call.numbers[0];
-        if (call.numbers[1] != 0)
-            std::copy_n(addresses[0], size, addresses[1]);
-        else
-            add_row<T>(size, addresses[0], 1, addresses[1], 1);
+        const auto& numbers = call.numbers;
+        for (std::size_t row = 0; row < numbers[0]; ++row) {
+            const T* const source = addresses[0] + row * numbers[2];
+            T* const sum = addresses[1] + row * numbers[3];
+            if (numbers[4] != 0)
+                std::copy_n(source, numbers[1], sum);
+            else
+                add_row<T>(numbers[1], source, 1, sum, 1);
+        }
     };
-    call(RawCall<T>{.run = run, .numbers = {n, copy}}, {from, to});
+    tape_.make_call({.run = run,
+                     .numbers = {rows, n, static_cast<std::size_t>(from_stride),
+                                 static_cast<std::size_t>(to_stride), first}},
+                    from, to);
 }
 
 template <class T>
@@ -288,8 +291,8 @@ void Sweep<T>::add(NodeIndex index, const Shape& shape, const T* from, const Str
         const bool dense = is_dense(shape, strides);
         bool first = false;
         T* to = whole_target(index, first);
-        if (dense) return add_or_copy_row(node.size(), from, to, first);
-        if (tape_.log() != nullptr) tape_.log()->give_up();
+        if (dense) return add_rows(1, node.size(), from, 0, to, 0, first);
+        tape_.forbid_repeating();
         if (first)
             copy_strided(shape, from, strides, to, dense_strides(shape));
         else
@@ -298,23 +301,11 @@ void Sweep<T>::add(NodeIndex index, const Shape& shape, const T* from, const Str
     }
     if (node.is_view && shape == node.shape && shape.size() == 2 && strides[1] == 1 &&
         node.full_strides()[1] == 1) {
-        const auto run = [](const RawCall<T>& call, T* const* addresses) {
-            const auto& n = call.numbers;
-            for (std::size_t row = 0; row < n[0]; ++row) {
-                if (n[4] != 0)
-                    std::copy_n(addresses[0] + row * n[2], n[1], addresses[1] + row * n[3]);
-                else
-                    add_row<T>(n[1], addresses[0] + row * n[2], 1, addresses[1] + row * n[3], 1);
-            }
-        };
         bool first = false;
         const Target to = piece_target(index, first);
-        return call(RawCall<T>{.run = run,
-                               .numbers = {shape[0], shape[1], static_cast<std::size_t>(strides[0]),
-                                           static_cast<std::size_t>(to.strides[0]), first}},
-                    {from, to.data});
+        return add_rows(shape[0], shape[1], from, strides[0], to.data, to.strides[0], first);
     }
-    if (tape_.log() != nullptr) tape_.log()->give_up();
+    tape_.forbid_repeating();
     const Shape common = broadcast_shapes("gradient", shape, node.shape);
     const Target to = target(index);
     add_strided(common, from, broadcast_strides(shape, strides, common), to.data,
@@ -335,8 +326,8 @@ void Sweep<T>::add_dense(NodeIndex index, const Shape& shape, const T* from) {
             add_columns(call.numbers[0], call.numbers[1], addresses[0],
                         static_cast<std::ptrdiff_t>(call.numbers[1]), addresses[1]);
         };
-        call(RawCall<T>{.run = run, .numbers = {element_count(shape) / columns, columns}}, {from, slot.data});
-        return;
+        return tape_.make_call({.run = run, .numbers = {element_count(shape) / columns, columns}}, from,
+                               slot.data);
     }
     add(index, shape, from, dense_strides(shape));
 }
@@ -347,9 +338,8 @@ bool Sweep<T>::lend(NodeIndex from, std::ptrdiff_t offset, NodeIndex to) {
     Slot& lender = slots_[from];
     Slot& borrower = slots_[to];
     // A gradient that somebody asked for must stay as it is.
-    if (lender.lent || is_requested(from)) return false;
+    if (lender.lent || is_requested(from) || is_requested(to)) return false;
     if (borrower.data != nullptr || node.is_view || node.is_product || node.is_parameter) return false;
-    if (slots_[to].requested || node.has_hooks || (commits_ && node.keeps_gradient)) return false;
     borrower.data = lender.data + offset;
     borrower.written = borrower.lent = true;
     if (!lender.lends) tape_.lenders_.push_back(from);
@@ -390,7 +380,7 @@ void Sweep<T>::run(const Var<T>& y, const Var<T>& seed, bool release_values) {
         const Loop<T>& loop = tape_.loops_[k];
         if (loop.first >= count_) continue;
         if (loop.end() > count_ || has_keepers(loop)) {
-            for (std::size_t step = 0; step < loop.steps; ++step) tape_.make_node(loop.begin_of(step));
+            tape_.make_nodes(loop);
             continue;
         }
         visit_all(end, loop.end(), false);

@@ -95,8 +95,9 @@ private:
     };
 
     std::size_t bytes_of(NodeIndex index) const { return tape_.at(index).size() * sizeof(T); }
-    void call(RawCall<T> call, std::initializer_list<const T*> addresses);
-    void add_or_copy_row(std::size_t n, const T* from, T* to, bool copy);
+    void clear_rows(std::size_t rows, std::size_t n, std::size_t stride, T* to);
+    void add_rows(std::size_t rows, std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to,
+                  std::ptrdiff_t to_stride, bool first);
     bool is_requested(NodeIndex index) const;
     NodeIndex requested_owner(NodeIndex index) const;
     void zero(Slot& slot, NodeIndex owner);

@@ -192,7 +192,7 @@ struct PackedKernel {
                 {a.data, c.at(0, begin)});
         }
     }
-    static void run_tile(const RawCall<T>& call, T* const* addresses) {
+    static void run_tile(const RawCall<T>& call, T* const* addresses, Part) {
         const auto& n = call.numbers;
         const MatrixView<const T> a(addresses[0], n[7], n[1], static_cast<std::ptrdiff_t>(n[2]),
                                     static_cast<std::ptrdiff_t>(n[3]));
@@ -283,6 +283,11 @@ std::size_t packed_size(std::size_t k, std::size_t n) {
 }
 
 template <class T>
+std::size_t packed_panel_width() {
+    return Kernel<T>::panel_width;
+}
+
+template <class T>
 PackedMatrix<T> pack(MatrixView<const T> b, std::type_identity_t<T>* memory) {
     Kernel<T>::pack(b, memory);
     return {memory, b.rows, b.cols};
@@ -304,7 +309,7 @@ template <class T>
 void note_gemm(CallLog<T>& log, MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
                std::type_identity_t<T> beta, MatrixView<T> c) {
     if (Kernel<T>::is_tiles(a, c)) return Kernel<T>::note_tiles(log, a, b, beta != T(0), c);
-    const auto run = [](const RawCall<T>& call, T* const* addresses) {
+    const auto run = [](const RawCall<T>& call, T* const* addresses, Part) {
         const auto& n = call.numbers;
         const MatrixView<const T> left(addresses[0], n[0], n[1], static_cast<std::ptrdiff_t>(n[3]),
                                        static_cast<std::ptrdiff_t>(n[4]));
@@ -345,6 +350,8 @@ bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses,
     return static_cast<double>(uses) * saved > packing;
 }
 
+template std::size_t packed_panel_width<float>();
+template std::size_t packed_panel_width<double>();
 template std::size_t packed_size<float>(std::size_t, std::size_t);
 template std::size_t packed_size<double>(std::size_t, std::size_t);
 template PackedMatrix<float> pack<float>(MatrixView<const float>, float*);

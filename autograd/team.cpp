@@ -56,16 +56,22 @@ struct Team::Helpers {
         threads.clear();
     }
 
+    /// If so much has come, or is about to, that it pays.
+    void wake_for(std::size_t nanoseconds) {
+        if (nanoseconds >= worth_waking && sleepers.load() > 0) wake();
+    }
     void wake() {
-        alarms.fetch_add(1, std::memory_order_release);
+        alarms.fetch_add(1);
         alarms.notify_all();
     }
 
-    void share(const Job& next) {
+    void share(const Job& next, std::size_t nanoseconds) {
         job = next;
         done.store(0, std::memory_order_relaxed);
-        // Nobody looks at the job before having taken a part of it, nor can it end before that part is done.
-        untaken.store((std::uint64_t{1} << job.parts) - 1, std::memory_order_release);
+        // Nobody looks at the job before having taken a part of it, nor can it end before that part is done. And who falls
+        // asleep either sees the parts or is seen asleep.
+        untaken.store((std::uint64_t{1} << job.parts) - 1);
+        wake_for(nanoseconds);
         do_parts(0);
         // With more threads than processors, the one that is waited for may need this one's.
         for (int spin = 0; done.load(std::memory_order_acquire) < job.parts; ++spin) {
@@ -143,10 +149,9 @@ Team::Team(std::size_t size) : size_(size) {
 Team::~Team() = default;
 
 void Team::wake_for(std::size_t nanoseconds) {
-    if (helpers_ && nanoseconds >= worth_waking && helpers_->sleepers.load(std::memory_order_relaxed) > 0)
-        helpers_->wake();
+    if (helpers_) helpers_->wake_for(nanoseconds);
 }
 
-void Team::share(const Job& job) { helpers_->share(job); }
+void Team::share(const Job& job, std::size_t nanoseconds) { helpers_->share(job, nanoseconds); }
 
 }  // namespace xtape

@@ -44,9 +44,9 @@ public:
     void run(Work work, const F& function) {
         const std::size_t parts = this->parts(work);
         if (parts == 1) return function(Part{});
-        wake_for(work.nanoseconds);
         share({[](const void* context, Part part) { (*static_cast<const F*>(context))(part); }, &function,
-               parts});
+               parts},
+              work.nanoseconds);
     }
     std::size_t parts(Work work) const {
         constexpr std::size_t smallest_part = 2000;
@@ -64,7 +64,7 @@ private:
     };
     struct Helpers;
 
-    void share(const Job& job);
+    void share(const Job& job, std::size_t nanoseconds);
 
     std::size_t size_;
     std::unique_ptr<Helpers> helpers_;  // none for a team of one

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <new>
 
 #ifdef __linux__
@@ -11,9 +12,11 @@
 namespace xtape {
 namespace {
 
-constexpr std::size_t first_block = std::size_t{1} << 16;
+constexpr std::size_t first_block = std::size_t{1} << 13;
 constexpr std::size_t largest_step = std::size_t{1} << 26;
-constexpr std::size_t huge_page = std::size_t{1} << 21;
+#ifdef __linux__
+constexpr std::uintptr_t huge_page = std::uintptr_t{1} << 21;
+#endif
 
 // Classes are 64, 80, 96, 112, 128, 160, ... bytes: (4 + quarter) * 2^power, each rounded up to whole cache lines
 // by the arena.
@@ -33,11 +36,14 @@ SizeClass class_that_holds(std::size_t bytes) {
 
 }  // namespace
 
-void Arena::Free::operator()(std::byte* data) const { ::operator delete(data, alignment); }
+void Arena::Free::operator()(std::byte* data) const {
+    ::operator delete (data, std::align_val_t{buffer_alignment});
+}
 
 std::byte* Arena::allocate_in_next_block(std::size_t bytes) {
     // A block that was left behind too small for this request is skipped; it is used again after a rewind.
     while (block_ + 1 < blocks_.size()) {
+        before_ += used_;
         ++block_;
         used_ = 0;
         if (blocks_[block_].size >= bytes) {
@@ -45,20 +51,37 @@ std::byte* Arena::allocate_in_next_block(std::size_t bytes) {
             return blocks_[block_].data.get();
         }
     }
-    const std::size_t doubled = std::clamp(capacity_, first_block, largest_step);
-    const std::size_t size = std::max(bytes, doubled);
-    const std::align_val_t alignment{size >= huge_page ? huge_page : buffer_alignment};
-    auto* data = static_cast<std::byte*>(::operator new(size + buffer_alignment, alignment));
+    add_block(std::max(bytes, std::clamp(capacity_ / 8, first_block, largest_step)));
+    before_ += used_;
+    block_ = blocks_.size() - 1;
+    used_ = bytes;
+    return blocks_[block_].data.get();
+}
+
+void Arena::add_block(std::size_t size) {
+    const std::size_t bytes = size + buffer_alignment;
+    auto* const data = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{buffer_alignment}));
+    blocks_.push_back({std::unique_ptr<std::byte, Free>(data), size});
+    capacity_ += bytes;
 #ifdef __linux__
     // A long sequence touches megabytes, each page a few times: with small pages looking them up costs several percent. If
     // the system won't, nothing is lost.
-    if (size >= huge_page) madvise(data, size, MADV_HUGEPAGE);
+    const auto first = (reinterpret_cast<std::uintptr_t>(data) + huge_page - 1) / huge_page * huge_page;
+    const auto end = (reinterpret_cast<std::uintptr_t>(data) + bytes) / huge_page * huge_page;
+    if (end > first) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
 #endif
-    blocks_.push_back({std::unique_ptr<std::byte, Free>(data, Free{alignment}), size});
-    capacity_ += size + buffer_alignment;
-    block_ = blocks_.size() - 1;
-    used_ = bytes;
-    return data;
+}
+
+void Arena::clear() {
+    rewind({});
+    if (blocks_.size() > 1) {
+        // Where blocks meet, an allocation may now need to be aligned.
+        const std::size_t size = most_ + buffer_alignment * blocks_.size();
+        blocks_.clear();
+        capacity_ = 0;
+        add_block(size);
+    }
+    most_ = 0;
 }
 
 std::byte* Pool::allocate(std::size_t bytes) {

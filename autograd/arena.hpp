@@ -1,9 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <memory>
-#include <new>
 #include <vector>
 
 namespace xtape {
@@ -13,12 +13,15 @@ namespace xtape {
 inline constexpr std::size_t buffer_alignment = 64;
 
 /// Bump allocation in blocks. Memory is given back all at once (`clear`) or down to a mark (`rewind`); the blocks
-/// themselves are kept for reuse, so a computation that repeats stops asking the heap after its first run.
+/// themselves are kept for reuse. After a life that took several blocks the next one has a single block, as large as
+/// all that was in use at once: a computation that repeats stops asking the heap after its second run, and has little
+/// more than it needs.
 class Arena {
 public:
     struct Mark {
         std::size_t block = 0;
-        std::size_t used = 0;
+        std::size_t used = 0;    // of that block
+        std::size_t before = 0;  // of the blocks before it
     };
 
     /// At least `bytes` bytes, aligned to buffer_alignment, not initialised. Valid until rewound past.
@@ -43,14 +46,16 @@ public:
         return allocate_in_next_block(rounded);
     }
 
-    Mark mark() const { return {block_, used_}; }
+    Mark mark() const { return {block_, used_, before_}; }
     void rewind(Mark mark) {
+        most_ = std::max(most_, before_ + used_);
         block_ = mark.block;
         used_ = mark.used;
+        before_ = mark.before;
     }
-    void clear() { rewind({}); }
+    void clear();
 
-    /// Bytes asked of the heap so far.
+    /// Bytes asked of the heap and not given back.
     std::size_t capacity() const { return capacity_; }
 
 private:
@@ -59,7 +64,6 @@ private:
     }
 
     struct Free {
-        std::align_val_t alignment;
         void operator()(std::byte* data) const;
     };
     struct Block {
@@ -68,10 +72,13 @@ private:
     };
 
     std::byte* allocate_in_next_block(std::size_t bytes);
+    void add_block(std::size_t size);
 
     std::vector<Block> blocks_;
     std::size_t block_ = 0;
-    std::size_t used_ = 0;
+    std::size_t used_ = 0;    // of block_
+    std::size_t before_ = 0;  // of the blocks before it
+    std::size_t most_ = 0;    // of all blocks, in this life
     std::size_t capacity_ = 0;
 };
 
@@ -88,7 +95,7 @@ public:
     /// Forgets every buffer at once; keeps the memory.
     void clear();
 
-    /// Bytes asked of the heap so far.
+    /// Bytes asked of the heap and not given back.
     std::size_t capacity() const { return arena_.capacity(); }
 
 private:

@@ -134,7 +134,7 @@ std::size_t Steps<T>::repeat() {
         distances[offset] = b.value - a.value;
         products[offset] = b.is_product ? tape_.template allocate_records<ProductRecord>(count) - 2 : nullptr;
     }
-    tape_.make_room(start(3) + static_cast<NodeIndex>(count) * period);
+    tape_.reserve_places(start(3) + static_cast<NodeIndex>(count) * period);
     tape_.size_ += static_cast<NodeIndex>(count) * period;
 
     CallLog<T>& log = tape_.logs_[1];
@@ -241,7 +241,7 @@ void Tape<T>::make_step(const Loop<T>& loop, std::size_t step, typename Loop<T>:
     for (NodeIndex offset = 0; offset < loop.period; ++offset, room += payload_room) {
         const Node<T>& a = at(loop.first + offset);
         const Node<T>& b = at(loop.begin_of(1) + offset);
-        Node<T>& node = *std::construct_at(&at(loop.begin_of(step) + offset), b);
+        Node<T>& node = *std::construct_at(place_for(loop.begin_of(step) + offset), b);
         const auto moved = [steps](NodeIndex from, NodeIndex to) {
             return static_cast<NodeIndex>(to + static_cast<NodeIndex>(steps) * (to - from));
         };

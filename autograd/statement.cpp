@@ -643,7 +643,8 @@ Var<T> record_statement(const Statement<T>& statement) {
     // last one there is room for it.
     const std::size_t size = element_count(shape);
     T* const value = tape.allocate(size, widest<T>);
-    const std::size_t pitch = (size + 2 * widest<T> - 1) / widest<T> * widest<T>;
+    const bool whole_vectors = !shape.empty() && shape.back() % widest<T> == 0;
+    const std::size_t pitch = whole_vectors ? size : (size + 2 * widest<T> - 1) / widest<T> * widest<T>;
     const bool keeps =
         needs_gradient && tape.recording() && kernel.kept > 0 && !saves_memory(tape, kernel, size);
     T* const kept = keeps ? tape.allocate(kernel.kept * pitch) : nullptr;

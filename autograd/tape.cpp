@@ -25,24 +25,35 @@ void Tape<T>::throw_released(const char* op) {
     throw TapeError(std::string("[") + op + "] a value that an earlier backward was asked to release");
 }
 
+/// Nodes whose stamps, 0, are nobody's; only read.
 template <class T>
-void Tape<T>::make_room(NodeIndex size) {
-    while (chunks_.size() * chunk_size < size) {
-        constexpr std::align_val_t alignment{alignof(Node<T>)};
-        constexpr std::size_t bytes = chunk_size * sizeof(Node<T>);
-        // Stamps of 0 are nobody's.
-        chunks_.emplace_back(static_cast<Node<T>*>(std::memset(::operator new(bytes, alignment), 0, bytes)));
-    }
+Node<T>* Tape<T>::no_chunk() {
+    alignas(Node<T>) static std::byte zeros[chunk_size * sizeof(Node<T>)] = {};
+    return reinterpret_cast<Node<T>*>(zeros);
+}
+
+template <class T>
+void Tape<T>::reserve_places(NodeIndex size) {
+    chunks_.resize(std::max<std::size_t>(chunks_.size(), (size + chunk_size - 1) / chunk_size), no_chunk());
+}
+
+template <class T>
+void Tape<T>::add_chunk(std::size_t number) {
+    reserve_places(static_cast<NodeIndex>(number + 1) * chunk_size);
+    constexpr std::align_val_t alignment{alignof(Node<T>)};
+    constexpr std::size_t bytes = chunk_size * sizeof(Node<T>);
+    own_chunks_.emplace_back(static_cast<Node<T>*>(std::memset(::operator new(bytes, alignment), 0, bytes)));
+    chunks_[number] = own_chunks_.back().get();
 }
 
 template <class T>
 Node<T>& Tape<T>::append(const Shape& shape, T* value) {
-    if (size_ / chunk_size == chunks_.size()) make_room(size_ + 1);
     // Nothing happens at the end of a node's life, so the next one may be put in its place.
     static_assert(std::is_trivially_destructible_v<Node<T>>);
-    const NodeIndex index = size_++;
-    return *std::construct_at(&at(index),
-                              Node<T>{.shape = shape, .value = value, .stamp = life_, .owner = index});
+    const NodeIndex index = size_;
+    Node<T>* const place = place_for(index);
+    ++size_;
+    return *std::construct_at(place, Node<T>{.shape = shape, .value = value, .stamp = life_, .owner = index});
 }
 
 template <class T>

@@ -100,8 +100,8 @@ public:
         return at(var.index_);
     }
     Node<T>& node(const Var<T>& var) { return const_cast<Node<T>&>(std::as_const(*this).node(var)); }
-    const Node<T>& at(NodeIndex index) const { return chunks_[index / chunk_size].get()[index % chunk_size]; }
-    Node<T>& at(NodeIndex index) { return chunks_[index / chunk_size].get()[index % chunk_size]; }
+    const Node<T>& at(NodeIndex index) const { return chunks_[index / chunk_size][index % chunk_size]; }
+    Node<T>& at(NodeIndex index) { return chunks_[index / chunk_size][index % chunk_size]; }
 
     /// Room for `count` elements, until the tape is cleared or rewound; `spare` more, up to buffer_alignment bytes, may be
     /// written, and then hold anything.
@@ -221,7 +221,7 @@ private:
     template <class>
     friend class NoLog;
 
-    static constexpr NodeIndex chunk_size = 512;
+    static constexpr NodeIndex chunk_size = 64;
 
     struct Watched {
         std::shared_ptr<typename Parameter<T>::Storage> storage;
@@ -253,7 +253,16 @@ private:
     Var<T> leaf(const V& value, bool wanted);
     Var<T> new_leaf(const Shape& shape, T* value, bool wanted);
     Node<T>& append(const Shape& shape, T* value);
-    void make_room(NodeIndex size);
+    /// Where a new node goes.
+    Node<T>* place_for(NodeIndex index) {
+        if (index / chunk_size >= chunks_.size() || chunks_[index / chunk_size] == no_chunk())
+            add_chunk(index / chunk_size);
+        return &at(index);
+    }
+    void add_chunk(std::size_t number);
+    /// For nodes that may never be made.
+    void reserve_places(NodeIndex size);
+    static Node<T>* no_chunk();
     T* allocate_in_step(std::size_t count, std::size_t spare);
     const Loop<T>* loop_missing(NodeIndex index) const {
         const Loop<T>* const loop = loops_.empty() ? nullptr : loop_at(index);
@@ -275,7 +284,8 @@ private:
     Pool gradients_;
     Distinct<Shape> shapes_;
     Distinct<Strides> strides_;
-    std::vector<std::unique_ptr<Node<T>, FreeNodes>> chunks_;
+    std::vector<Node<T>*> chunks_;  // of nodes by index; one that holds no node yet is no_chunk()
+    std::vector<std::unique_ptr<Node<T>, FreeNodes>> own_chunks_;
     NodeIndex size_ = 0;
     std::uint32_t life_ = 1;  // counts clears and rewinds
     bool recording_ = true;

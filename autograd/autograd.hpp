@@ -11,6 +11,7 @@
 #include "autograd/matmul.hpp"
 #include "autograd/parameter.hpp"
 #include "autograd/reductions.hpp"
+#include "autograd/replay.hpp"
 #include "autograd/softmax.hpp"
 #include "autograd/statement.hpp"
 #include "autograd/sweep.hpp"

@@ -85,10 +85,17 @@ public:
                 addresses_[k] =
                     reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(addresses_[k]) + distances_[k]);
             }
-            for (const RawCall<T>& call : calls_) {
-                T* const* const addresses = addresses_.data() + call.first;
-                team.run(call.work, [&](Part part) { call.run(call, addresses, part); });
-            }
+            do_again(team);
+        }
+    }
+
+    /// Whether the calls tell all that was done.
+    bool is_complete() const { return complete_; }
+    /// Does the same on what now lies there.
+    void do_again(Team& team) const {
+        for (const RawCall<T>& call : calls_) {
+            T* const* const addresses = addresses_.data() + call.first;
+            team.run(call.work, [&](Part part) { call.run(call, addresses, part); });
         }
     }
 

@@ -179,7 +179,12 @@ struct ForwardCall {
     /// What a row writes past its end must not be another thread's.
     bool can_be_cut() const { return grid.count == 1 || grid.n % widest<T> == 0; }
     void run(Part part) const {
-        if (part.count == 1) return kernel.forward(grid, leaves, constants, out, keep, pitch);
+        if (part.count == 1)
+            kernel.forward(grid, leaves, constants, out, keep, pitch);
+        else
+            run_part(part);
+    }
+    [[gnu::noinline]] void run_part(Part part) const {
         const Stretch<T> mine(grid, part);
         run_on(mine, out + mine.offset(), keep == nullptr ? nullptr : keep + mine.offset());
     }
@@ -212,15 +217,21 @@ struct BackwardCall {
         return true;
     }
     void run(Part part) const {
-        const bool forgotten = kept == nullptr && kernel.kept > 0;
-        if (forgotten) return run_again(Stretch<T>(grid, part));
-        if (part.count == 1)
-            return kernel.backward(grid, leaves, constants, value, kept, pitch, dy, gradients);
-        const Stretch<T> mine(grid, part);
-        run_on(mine, kept == nullptr ? nullptr : kept + mine.offset(), pitch);
+        if (part.count == 1 && !was_forgotten())
+            kernel.backward(grid, leaves, constants, value, kept, pitch, dy, gradients);
+        else
+            run_part(part);
     }
 
 private:
+    bool was_forgotten() const { return kept == nullptr && kernel.kept > 0; }
+    [[gnu::noinline]] void run_part(Part part) const {
+        const Stretch<T> mine(grid, part);
+        if (was_forgotten())
+            run_again(mine);
+        else
+            run_on(mine, kept == nullptr ? nullptr : kept + mine.offset(), pitch);
+    }
     void run_on(const Stretch<T>& stretch, const T* kept_at, std::size_t apart) const {
         std::array<const T*, max_leaves> rows;
         std::array<T*, 2 * max_leaves> to;

@@ -85,6 +85,7 @@ Var<T> Tape<T>::record(const Rule<T>& rule, std::span<const Var<T>> inputs, cons
 template <class T>
 Var<T> Tape<T>::record(const Rule<T>& rule, std::span<const NodeIndex> inputs, const Shape& shape, T* value,
                        const void* payload) {
+    if (rule.later == nullptr) forbid_repeating();  // it notes no calls
     bool needs_gradient = false;
     bool is_distinct = false;  // as it is an input's
     constexpr std::size_t max_compared = 4;

@@ -220,6 +220,8 @@ private:
     friend class Steps;
     template <class>
     friend class NoLog;
+    template <class>
+    friend class LogInto;
 
     static constexpr NodeIndex chunk_size = 64;
 
@@ -315,6 +317,23 @@ public:
     ~NoLog() { log_ = before_; }
     NoLog(const NoLog&) = delete;
     NoLog& operator=(const NoLog&) = delete;
+
+private:
+    CallLog<T>*& log_;
+    CallLog<T>* before_;
+};
+
+/// While it lives, raw calls are noted here.
+template <class T>
+class LogInto {
+public:
+    LogInto(Tape<T>& tape, CallLog<T>& log) : log_(tape.log_), before_(tape.log_) {
+        log.clear();
+        log_ = &log;
+    }
+    ~LogInto() { log_ = before_; }
+    LogInto(const LogInto&) = delete;
+    LogInto& operator=(const LogInto&) = delete;
 
 private:
     CallLog<T>*& log_;

@@ -13,4 +13,5 @@
 #include "nn/rnn_cell.hpp"
 #include "nn/sgd.hpp"
 #include "nn/state.hpp"
+#include "nn/stream.hpp"
 #include "nn/unroll.hpp"

@@ -1,0 +1,160 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "autograd/strided.hpp"
+#include "nn/unroll.hpp"
+
+namespace xtape::nn {
+
+/// Runs a cell on inputs as they come, one step at a time, and computes nothing but values: inference on a stream.
+///
+///     Tape<float> tape;
+///     nn::Stream stream(tape, cell);
+///     while (...) {
+///         const auto h = stream(x);  // from x (B, D) and what came before it, h (B, H)
+///     }
+///
+/// A cell whose steps are alike (`every_step`) takes little more than its products and loops: a step is recorded twice and
+/// then only done again. The tape is the stream's own as long as it lives, and so are the cell's parameters: call
+/// refresh() after they have changed. Tape and cell must outlive the stream.
+template <class T, class Cell>
+class Stream {
+public:
+    using State = cell_state<Cell, T>;
+
+    Stream(Tape<T>& tape, const Cell& cell) : tape_(tape), cell_(cell) {}
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+
+    /// The output of one more step, valid until the next one. x is an xtensor expression of shape (B, D). Throws
+    /// ShapeError, and stays where it was, if the cell doesn't take that shape or B isn't that of the state.
+    template <XtensorExpression X>
+    auto operator()(const X& x) {
+        const Shape shape(x.shape());
+        if (!ready_ || shape != input_.shape()) begin(shape);
+        auto input = tensor_view(input_.data(), input_.shape());
+        xt::noalias(input) = x;
+        advance();
+        keep_state();
+        return output_of(*state_).value();
+    }
+
+    /// Forgets what came so far: the next step starts from the cell's initial state.
+    void reset() {
+        has_state_ = false;
+        refresh();
+    }
+    /// To be called when the cell's parameters have changed; the state stays.
+    void refresh() { ready_ = false; }
+
+private:
+    using Step = decltype(detail::step_on(std::declval<const Cell&>(), std::declval<Tape<T>&>()));
+    static constexpr bool alike = detail::is_every_step<std::remove_cvref_t<Step>>;
+    /// What is done step by step fills the tape, which is cleared now and then: often enough to stay small, and
+    /// seldom enough for weights to be worth packing.
+    static constexpr std::size_t steps_per_life = 256;
+
+    /// A life of the tape.
+    void begin(const Shape& shape) {
+        if (shape.empty()) throw ShapeError("[Stream] an input of shape (): expected (B, D)");
+        ready_ = false;
+        replay_ = {};
+        tape_.clear();
+        const NoRecording values_only(tape_);
+        step_.emplace(detail::step_on(cell_, tape_));
+        if (!has_state_) copy_state(cell_.initial_state(tape_, shape[0]));
+        has_state_ = true;
+        input_.resize(shape);
+        x_ = tape_.borrow(shape, input_.data());
+        state_ = state_of<State>(
+            [&](std::size_t k) { return tape_.borrow(arrays_[k].shape(), arrays_[k].data()); });
+        first_computed_ = static_cast<NodeIndex>(tape_.size());
+        steps_ = 0;
+        ready_ = true;
+    }
+
+    void advance() {
+        if (replay_.is_complete()) return replay_.run();
+        if (steps_ == steps_per_life) begin(Shape(input_.shape()));
+        // The first step packs no weights: it doesn't know that others follow.
+        if (alike && steps_ == 1) {
+            next_ = replay_.note(tape_, [&] { return (*step_)(x_, *state_); });
+        } else {
+            const NoRecording values_only(tape_);
+            next_ = (*step_)(x_, *state_);
+        }
+        plan_moves();
+        ++steps_;
+    }
+
+    void copy_state(const State& state) {
+        const auto vars = vars_of(state);
+        for (std::size_t k = 0; k < vars.size(); ++k) {
+            arrays_[k].resize(vars[k].shape());
+            copy(vars[k], arrays_[k].data());
+        }
+    }
+    /// The state that a step has left becomes the one that the next step finds, in the same place.
+    void keep_state() {
+        for (std::size_t k = 0; k < moves_.size(); ++k) {
+            if (moves_[k].from == nullptr)
+                copy(vars_of(*next_)[k], spare_[k].data());
+            else
+                std::copy_n(moves_[k].from, moves_[k].count, moves_[k].to);
+        }
+        for (std::size_t k = 0; k < moves_.size(); ++k) {
+            if (moves_[k].from == nullptr) std::copy_n(spare_[k].data(), moves_[k].count, arrays_[k].data());
+        }
+    }
+    /// What a step hands on as it got it, or strided, takes a detour.
+    void plan_moves() {
+        const auto vars = vars_of(*next_);
+        for (std::size_t k = 0; k < vars.size(); ++k) {
+            const Node<T>& node = tape_.node(vars[k]);
+            if (node.shape != arrays_[k].shape()) {
+                throw ShapeError("[Stream] a state of shape " + to_string(arrays_[k].shape()) + " became " +
+                                 to_string(node.shape) + ": expected the same shape from step to step");
+            }
+            const bool computed = node.owner >= first_computed_ && node.is_dense();
+            spare_[k].resize(node.shape);
+            moves_[k] = {computed ? node.value : nullptr, arrays_[k].data(), node.size()};
+        }
+    }
+    void copy(const Var<T>& var, T* to) const {
+        const Node<T>& node = tape_.node(var);
+        if (node.is_dense())
+            std::copy_n(node.value, node.size(), to);
+        else
+            copy_strided<T>(node.shape, node.value, node.full_strides(), to, dense_strides(node.shape));
+    }
+
+    struct Move {
+        const T* from;  // or null
+        T* to;
+        std::size_t count;
+    };
+
+    Tape<T>& tape_;
+    const Cell& cell_;
+    std::optional<Step> step_;
+    Array<T> input_;
+    std::array<Array<T>, var_count<State>()> arrays_;  // the state
+    std::array<Array<T>, var_count<State>()> spare_;
+    std::array<Move, var_count<State>()> moves_;
+    NodeIndex first_computed_ = 0;
+    Var<T> x_;
+    std::optional<State> state_, next_;
+    Replay<T> replay_;
+    std::size_t steps_ = 0;
+    bool has_state_ = false;
+    bool ready_ = false;
+};
+
+}  // namespace xtape::nn

@@ -5,15 +5,15 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
-#include <functional>
 #include <random>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "autograd/gemm.hpp"
-#include "benchmarks/contender.hpp"
+#include "benchmarks/buffer.hpp"
 #include "benchmarks/machine.hpp"
+#include "benchmarks/turns.hpp"
 
 #include <cblas.h>
 #ifdef XTAPE_BENCH_ONEDNN
@@ -55,26 +55,6 @@ constexpr Product products[] = {
     {"dZᵀ X, all steps", 1024, 256, 3200, true, false},
 };
 
-/// Seconds per call of each, medians of turns.
-std::vector<double> time_in_turns(const std::vector<std::function<void()>>& calls, double flops) {
-    const int repeats = std::max(1, static_cast<int>(4e6 / flops));
-    std::vector<std::vector<double>> times(calls.size());
-    for (int round = 0; round < (flops > 1e8 ? 7 : 31); ++round)
-        for (std::size_t i = 0; i < calls.size(); ++i) {
-            calls[i]();
-            const double start = bench::cpu_seconds();
-            for (int r = 0; r < repeats; ++r) calls[i]();
-            times[i].push_back((bench::cpu_seconds() - start) / repeats);
-        }
-    std::vector<double> medians;
-    for (auto& column : times) {
-        std::nth_element(column.begin(), column.begin() + static_cast<std::ptrdiff_t>(column.size() / 2),
-                         column.end());
-        medians.push_back(column[column.size() / 2]);
-    }
-    return medians;
-}
-
 void blas(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, const float* a, int lda,
           const float* b, int ldb, float* c) {
     cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, a, lda, b, ldb, 0, c, n);
@@ -101,7 +81,7 @@ void compare() {
         const xtape::PackedMatrix<T> b_packed = xtape::pack(b_view, packed.data());
         const int m = static_cast<int>(p.m), n = static_cast<int>(p.n), k = static_cast<int>(p.k);
 
-        std::vector<std::function<void()>> calls = {
+        std::vector<bench::Work> calls = {
             [&] {
                 blas(p.a_transposed ? CblasTrans : CblasNoTrans, p.b_transposed ? CblasTrans : CblasNoTrans,
                      m, n, k, a.data(), p.a_transposed ? m : k, b.data(), p.b_transposed ? k : n, c.data());
@@ -118,7 +98,7 @@ void compare() {
             });
 #endif
         const double flops = 2.0 * static_cast<double>(p.m * p.n * p.k);
-        const std::vector<double> time = time_in_turns(calls, flops);
+        const std::vector<double> time = bench::time_in_turns(calls, 0.2);
         auto rate = [&](std::size_t i) { return flops / time[i] * 1e-9; };
         const std::string sizes = std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
         // The accents are two bytes each: pad by hand.

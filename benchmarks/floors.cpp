@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <map>
 
 #include "autograd/pack.hpp"
@@ -45,10 +44,10 @@ double fma_peak() {
     return peak;
 }
 
-double stream_bandwidth(std::size_t bytes) {
+double stream_bandwidth(std::size_t footprint) {
     using P = xtape::Pack<float>;
     static std::map<std::size_t, double> known;
-    const std::size_t n = std::max(std::bit_ceil(bytes / 3) / sizeof(float), P::size);
+    const std::size_t n = std::max(footprint / 3 / sizeof(float) / P::size, std::size_t(1)) * P::size;
     const auto found = known.find(n);
     if (found != known.end()) return found->second;
     const Buffer<float> a(n, 1), b(n, 2);
@@ -64,8 +63,8 @@ double stream_bandwidth(std::size_t bytes) {
 
 template <class T>
 double floor_of(const Cost& cost) {
-    return std::max(cost.bytes / stream_bandwidth(static_cast<std::size_t>(cost.bytes)),
-                    cost.flops / fma_peak<T>());
+    const double moving = cost.bytes > 0 ? cost.bytes / stream_bandwidth(cost.footprint) : 0;
+    return std::max(moving, cost.flops / fma_peak<T>());
 }
 
 template double fma_peak<float>();

@@ -9,14 +9,15 @@ namespace bench {
 template <class T>
 double fma_peak();
 
-/// Bytes per second of a loop that reads two arrays and writes a third, all three in `bytes`: which level of the
-/// memory that is, the size says.
-double stream_bandwidth(std::size_t bytes);
+/// Bytes per second of a loop that reads two arrays and writes a third, `footprint` bytes in all, which says what level of
+/// the memory they come from.
+double stream_bandwidth(std::size_t footprint);
 
-/// The least a piece of work must do: what it moves, and how often it multiplies and adds.
+/// The least a piece of work must do.
 struct Cost {
-    double bytes = 0;
-    double flops = 0;
+    double bytes = 0;           // to move
+    std::size_t footprint = 0;  // of all arrays, in bytes
+    double flops = 0;           // multiplications and additions
 };
 
 /// Seconds below which it can't be done.

@@ -161,9 +161,9 @@ void statement(Tables<T>& tables, std::size_t ops, std::size_t rows, std::size_t
 template <class T>
 void statements(Tables<T>& tables) {
     tables.title("Statements, forward and backward");
-    for (std::size_t n : {256, 4096, 65536})
-        for (std::size_t ops : {1, 2, 4, 8, 12}) statement(tables, ops, 1, n, false);
-    for (std::size_t n : {256, 4096, 65536}) statement(tables, 4, n / 64, 64, true);
+    for (std::size_t n : {256u, 4096u, 65536u})
+        for (std::size_t ops : {1u, 2u, 4u, 8u, 12u}) statement(tables, ops, 1, n, false);
+    for (std::size_t n : {256u, 4096u, 65536u}) statement(tables, 4, n / 64, 64, true);
 }
 
 template <class T>
@@ -226,7 +226,7 @@ void take(Tables<T>& tables) {
 template <class T>
 void adam(Tables<T>& tables) {
     tables.title("A step of Adam");
-    for (std::size_t n : {10000, 1000000}) {
+    for (std::size_t n : {10000u, 1000000u}) {
         Numbers<T> random;
         const Adam<T> work{random.normal(n), random.normal(n)};
         tables.row(std::to_string(n) + " parameters", work, numbers<T>(7 * n, 4 * n), &Peer<T>::adam, {"p"});

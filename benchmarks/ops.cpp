@@ -150,11 +150,12 @@ void statement(Tables<T>& tables, std::size_t ops, std::size_t rows, std::size_t
     Statement<T> work{ops, rows, cols, row_c, {}, random.normal(rows * cols)};
     for (std::size_t k = 0; k < 5; ++k)
         work.operands[k] = random.normal(row_c && k == 2 ? cols : rows * cols);
-    // Forward reads what is used and writes y; backward reads that and dy, and writes a gradient for each.
+    // Forward reads what is used and writes y; backward reads that and dy, and writes a gradient for each. What the smaller
+    // of the two passes needs may stay in a cache.
     const std::size_t whole = work.used() - (row_c ? 1 : 0);
     const std::string name = std::to_string(ops) + (ops == 1 ? " op, " : " ops, ") +
                              (row_c ? sizes(rows, cols) + " and a row" : std::to_string(rows * cols));
-    tables.row(name, work, numbers<T>((3 * whole + 2) * rows * cols, (2 * whole + 2) * rows * cols),
+    tables.row(name, work, numbers<T>((3 * whole + 2) * rows * cols, (whole + 1) * rows * cols),
                &Peer<T>::statement, {"y", "da", "db", "dc", "dd", "de"});
 }
 

@@ -300,9 +300,9 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"float", "double"}))
         ->capture_default_str();
     app.add_option("--seconds", options.seconds, "time for each row")->capture_default_str();
-    app.add_flag("--quick", options.quick, "0.1 s for each row");
+    app.add_flag("--quick", options.quick, "0.05 s for each row");
     CLI11_PARSE(app, argc, argv);
-    if (options.quick) options.seconds = 0.1;
+    if (options.quick) options.seconds = 0.05;
     try {
         use_one_blas_thread();
         std::printf("%s", machine_description().c_str());

@@ -93,20 +93,20 @@ std::byte* Pool::allocate(std::size_t bytes) {
     return buffer;
 }
 
-void Pool::release(std::byte* buffer, std::size_t bytes) {
-    free_[class_that_holds(bytes).index].push_back(buffer);
-}
+void Pool::release(std::byte* buffer, std::size_t bytes) { keep(class_that_holds(bytes).index, buffer); }
 
 void Pool::donate(std::byte* buffer, std::size_t bytes) {
     if (bytes < buffer_alignment) return;
     SizeClass size_class = class_that_holds(bytes);
     if (size_class.bytes > bytes) --size_class.index;  // the largest class that it can serve in full
-    free_[size_class.index].push_back(buffer);
+    keep(size_class.index, buffer);
 }
 
 void Pool::clear() {
     arena_.clear();
-    for (std::vector<std::byte*>& free : free_) free.clear();
+    for (std::size_t word = 0; word < used_.size(); ++word)
+        for (; used_[word] != 0; used_[word] &= used_[word] - 1)
+            free_[64 * word + static_cast<std::size_t>(std::countr_zero(used_[word]))].clear();
 }
 
 }  // namespace xtape

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -101,10 +102,35 @@ public:
 private:
     static constexpr std::size_t class_count = 4 * 48;
 
+    void keep(std::size_t size_class, std::byte* buffer) {
+        free_[size_class].push_back(buffer);
+        used_[size_class / 64] |= std::uint64_t{1} << (size_class % 64);
+    }
+
     Arena arena_;
     // Not linked through the buffers themselves: a loop that repeats what a step did writes to those that the step took
     // and gave back, and takes none.
     std::array<std::vector<std::byte*>, class_count> free_;
+    std::array<std::uint64_t, class_count / 64>
+        used_{};  // the classes whose lists `clear` has to empty, a bit each
+};
+
+/// Elements of a pool, for as long as it lives.
+template <class T>
+class Pooled {
+public:
+    Pooled(Pool& pool, std::size_t count)
+        : pool_(pool), bytes_(count * sizeof(T)), data_(reinterpret_cast<T*>(pool.allocate(bytes_))) {}
+    ~Pooled() { pool_.release(reinterpret_cast<std::byte*>(data_), bytes_); }
+    Pooled(const Pooled&) = delete;
+    Pooled& operator=(const Pooled&) = delete;
+
+    T* data() const { return data_; }
+
+private:
+    Pool& pool_;
+    std::size_t bytes_;
+    T* data_;
 };
 
 }  // namespace xtape

@@ -127,13 +127,14 @@ private:
     static void copy_first(const T* source, T* target, std::size_t n);
 };
 
-/// Copies n < 2 * Chunk numbers, Chunk a power of two, in pieces of such sizes, each of which is one move.
+/// Copies n <= size and n < 2 * Chunk numbers, Chunk a power of two, in pieces of such sizes, each of which is one move.
 template <std::floating_point T, class Arch>
 template <std::size_t Chunk>
 void Pack<T, Arch>::copy_first(const T* source, T* target, std::size_t n) {
     if constexpr (Chunk > 0) {
         if (n & Chunk) {
             std::memcpy(target, source, sizeof(T) * Chunk);
+            if constexpr (Chunk == size) return;
             source += Chunk;
             target += Chunk;
         }

@@ -8,6 +8,7 @@
 #include "autograd/rows.hpp"
 #include "autograd/strided.hpp"
 #include "autograd/sweep.hpp"
+#include "autograd/value_sweep.hpp"
 #include "autograd/views.hpp"
 
 namespace xtape {
@@ -45,9 +46,37 @@ T* sum_elements(Tape<T>& tape, const Node<T>& from, const Shape& kept) {
 }
 
 /// The gradient of a sum is the gradient of the result, repeated: which Pull::add does by itself once the reduced axes
-/// are back.
+/// are back; that of a mean is a share of it.
 template <class T>
-constexpr Rule<T> sum_rule{"sum", [](Pull<T>& node) { node.add(0, kept_gradient(node)); }};
+void pull_sum(Pull<T>& node) {
+    node.add(0, kept_gradient(node));
+}
+template <class T>
+void pull_mean(Pull<T>& node) {
+    node.add(0, kept_gradient(node) / node.template payload<Reduced>().divisor);
+}
+
+/// Both, straight into the input's gradient.
+template <class T>
+void pull_share_values(Sweep<T>& sweep, NodeIndex index) {
+    const Node<T>& node = sweep.node(index);
+    const Node<T>& input = sweep.node(node.inputs[0]);
+    const auto& [kept, divisor] = *static_cast<const Reduced*>(node.payload);
+    const std::size_t count = node.size();
+    const T* const dy = sweep.gradient(index);
+    const Pooled<T> share(sweep.tape().gradients(), count);
+    for (std::size_t i = 0; i < count; ++i) share.data()[i] = dy[i] / static_cast<T>(divisor);
+    bool first = false;
+    const auto target = sweep.fresh_target(index, node.inputs[0], first);
+    const auto move = first ? &copy_strided<T> : &add_strided<T>;
+    move(input.shape, share.data(), broadcast_strides(kept, dense_strides(kept), input.shape), target.data,
+         target.strides);
+}
+
+template <class T>
+constexpr Rule<T> sum_rule{"sum", &pull_sum<T>, &pull_share_values<T>};
+template <class T>
+constexpr Rule<T> mean_rule{"mean", &pull_mean<T>, &pull_share_values<T>};
 
 template <class T>
 Var<T> sum_over(const Var<T>& x, const PerAxis<std::size_t>& axes, const Shape& result) {
@@ -56,11 +85,6 @@ Var<T> sum_over(const Var<T>& x, const PerAxis<std::size_t>& axes, const Shape& 
     T* value = sum_elements(tape, tape.node(x), kept);
     return tape.record(sum_rule<T>, {x}, result, value, tape.keep(Reduced{kept}));
 }
-
-template <class T>
-constexpr Rule<T> mean_rule{"mean", [](Pull<T>& node) {
-                                node.add(0, kept_gradient(node) / node.template payload<Reduced>().divisor);
-                            }};
 
 template <class T>
 constexpr Rule<T> var_rule{"var", [](Pull<T>& node) {

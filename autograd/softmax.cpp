@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "autograd/kernels/kernels.hpp"
 #include "autograd/reductions.hpp"
 #include "autograd/strided.hpp"
 #include "autograd/sweep.hpp"
+#include "autograd/value_sweep.hpp"
 #include "autograd/views.hpp"
 
 namespace xtape {
@@ -14,67 +16,74 @@ namespace {
 
 // ---- any axes as rows -------------------------------------------------------------------------------------------
 
-/// A tensor as a matrix of dense rows, each of which holds what is reduced together. Copied only if it doesn't lie
-/// so already.
-template <class T>
-class GroupedRows {
+/// A tensor's axes in another order: the kept ones, then the reduced ones, so that what is reduced together is a row.
+class Grouping {
 public:
-    GroupedRows(Tape<T>& tape, const Node<T>& x, const PerAxis<std::size_t>& axes)
-        : pool_(tape.gradients()), data_(x.value), bytes_(x.size() * sizeof(T)) {
-        const auto is_reduced = [&](std::size_t axis) {
-            return std::find(axes.begin(), axes.end(), axis) != axes.end();
-        };
+    /// An axis is reduced where `kept` says 1.
+    Grouping(const Shape& shape, const Shape& kept) {
         for (bool reduced : {false, true}) {
-            for (std::size_t axis = 0; axis < x.shape.size(); ++axis) {
-                if (is_reduced(axis) != reduced) continue;
-                in_place_ = in_place_ && order_.size() == axis;
+            for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+                if ((kept[axis] != shape[axis]) != reduced) continue;
                 order_.push_back(axis);
-                shape_.push_back(x.shape[axis]);
-                (reduced ? length_ : count_) *= x.shape[axis];
+                shape_.push_back(shape[axis]);
+                (reduced ? length_ : count_) *= shape[axis];
             }
         }
-        in_place_ = in_place_ && x.is_dense();
-        if (in_place_) return;
-        copy_ = reinterpret_cast<T*>(pool_.allocate(bytes_));
-        copy_strided<T>(shape_, x.value, in_order(x.full_strides()), copy_, dense_strides(shape_));
-        data_ = copy_;
     }
-    ~GroupedRows() {
-        if (copy_ != nullptr) pool_.release(reinterpret_cast<std::byte*>(copy_), bytes_);
-    }
-    GroupedRows(const GroupedRows&) = delete;
-    GroupedRows& operator=(const GroupedRows&) = delete;
 
     std::size_t count() const { return count_; }
     std::size_t length() const { return length_; }
-    const T* row(std::size_t i) const { return data_ + i * length_; }
-
-    /// Writes row_op(n, x, y) of each row to `value`, which lies as a dense tensor of x's shape.
-    template <class RowOp>
-    void map(const Shape& shape, T* value, RowOp row_op) {
-        T* to = in_place_ ? value : copy_;
-        for (std::size_t i = 0; i < count_; ++i) row_op(length_, row(i), to + i * length_);
-        if (!in_place_)
-            copy_strided<T>(shape_, copy_, dense_strides(shape_), value, in_order(dense_strides(shape)));
-    }
-
-private:
-    Strides in_order(const Strides& strides) const {
+    const Shape& shape() const { return shape_; }
+    Strides operator()(const Strides& strides) const {
         Strides result;
         for (std::size_t axis : order_) result.push_back(strides[axis]);
         return result;
     }
+    /// Whether the rows of such a tensor lie dense, one after the other.
+    bool are_rows(const Strides& strides) const { return is_dense(shape_, (*this)(strides)); }
 
-    Pool& pool_;
-    const T* data_;
-    T* copy_ = nullptr;
-    std::size_t bytes_;
+private:
     std::size_t count_ = 1;
     std::size_t length_ = 1;
-    bool in_place_ = true;
-    PerAxis<std::size_t> order_;  // of x's axes: the kept ones, then the reduced ones
+    PerAxis<std::size_t> order_;
     Shape shape_;
 };
+
+/// The rows of a tensor; copied only if they don't lie dense already.
+template <class T>
+class GroupedRows {
+public:
+    GroupedRows(Pool& pool, const Grouping& grouping, const T* data, const Strides& strides)
+        : length_(grouping.length()), data_(data) {
+        if (grouping.are_rows(strides)) return;
+        copy_.emplace(pool, grouping.count() * length_);
+        copy_strided<T>(grouping.shape(), data, grouping(strides), copy_->data(),
+                        dense_strides(grouping.shape()));
+        data_ = copy_->data();
+    }
+
+    const T* operator[](std::size_t i) const { return data_ + i * length_; }
+
+private:
+    std::size_t length_;
+    const T* data_;
+    std::optional<Pooled<T>> copy_;
+};
+
+/// Has write(i, first, row) write the rows of a tensor, or add to them if this isn't the first contribution.
+template <class T, class Write>
+void write_rows(Pool& pool, const Grouping& grouping, T* data, const Strides& strides, bool first,
+                Write write) {
+    const std::size_t count = grouping.count(), length = grouping.length();
+    if (grouping.are_rows(strides)) {
+        for (std::size_t i = 0; i < count; ++i) write(i, first, data + i * length);
+        return;
+    }
+    const Pooled<T> rows(pool, count * length);
+    for (std::size_t i = 0; i < count; ++i) write(i, true, rows.data() + i * length);
+    const auto move = first ? &copy_strided<T> : &add_strided<T>;
+    move(grouping.shape(), rows.data(), dense_strides(grouping.shape()), data, grouping(strides));
+}
 
 // ---- rules ------------------------------------------------------------------------------------------------------
 // Each keeps the shape with the reduced axes at 1.
@@ -102,22 +111,74 @@ void pull_log_softmax(Pull<T>& node) {
     node.add(0, dy - exp(node.result()) * sum_to(dy, node.template payload<Shape>()));
 }
 
-template <class T>
-constexpr Rule<T> logsumexp_rule{"logsumexp", &pull_logsumexp<T>};
-template <class T>
-constexpr Rule<T> softmax_rule{"softmax", &pull_softmax<T>};
-template <class T>
-constexpr Rule<T> log_softmax_rule{"log_softmax", &pull_log_softmax<T>};
+// The same as loops over rows, straight into the input's gradient.
 
-template <class T, class RowOp>
-Var<T> map_rows(const Rule<T>& rule, const Var<T>& x, const Axes& axes, RowOp row_op) {
+template <class T, class Write>
+void pull_rows(Sweep<T>& sweep, NodeIndex index, const Grouping& grouping, Write write) {
+    bool first = false;
+    const auto target = sweep.fresh_target(index, sweep.node(index).inputs[0], first);
+    write_rows(sweep.tape().gradients(), grouping, target.data, target.strides, first, write);
+}
+
+template <class T>
+Grouping grouping_of(const Sweep<T>& sweep, const Node<T>& node) {
+    return {sweep.node(node.inputs[0]).shape, *static_cast<const Shape*>(node.payload)};
+}
+
+template <class T>
+void pull_logsumexp_values(Sweep<T>& sweep, NodeIndex index) {
+    const Node<T>& node = sweep.node(index);
+    const Node<T>& from = sweep.node(node.inputs[0]);
+    const Grouping grouping = grouping_of(sweep, node);
+    const GroupedRows<T> x(sweep.tape().gradients(), grouping, from.value, from.full_strides());
+    const T* const dy = sweep.gradient(index);
+    pull_rows(sweep, index, grouping, [&](std::size_t i, bool first, T* dx) {
+        kernels<T>().pull_logsumexp(grouping.length(), x[i], node.value[i], dy[i], first, dx);
+    });
+}
+
+template <class T>
+void pull_values(Sweep<T>& sweep, NodeIndex index,
+                 void (*loop)(std::size_t, const T* y, const T* dy, bool first, T* dx)) {
+    const Node<T>& node = sweep.node(index);
+    const Grouping grouping = grouping_of(sweep, node);
+    Pool& pool = sweep.tape().gradients();
+    const GroupedRows<T> y(pool, grouping, node.value, dense_strides(node.shape));
+    const GroupedRows<T> dy(pool, grouping, sweep.gradient(index), dense_strides(node.shape));
+    pull_rows(sweep, index, grouping,
+              [&](std::size_t i, bool first, T* dx) { loop(grouping.length(), y[i], dy[i], first, dx); });
+}
+template <class T>
+void pull_softmax_values(Sweep<T>& sweep, NodeIndex index) {
+    pull_values(sweep, index, kernels<T>().pull_softmax);
+}
+template <class T>
+void pull_log_softmax_values(Sweep<T>& sweep, NodeIndex index) {
+    pull_values(sweep, index, kernels<T>().pull_log_softmax);
+}
+
+template <class T>
+constexpr Rule<T> logsumexp_rule{"logsumexp", &pull_logsumexp<T>, &pull_logsumexp_values<T>};
+template <class T>
+constexpr Rule<T> softmax_rule{"softmax", &pull_softmax<T>, &pull_softmax_values<T>};
+template <class T>
+constexpr Rule<T> log_softmax_rule{"log_softmax", &pull_log_softmax<T>, &pull_log_softmax_values<T>};
+
+// ---- values -----------------------------------------------------------------------------------------------------
+
+template <class T>
+Var<T> map_rows(const Rule<T>& rule, const Var<T>& x, const Axes& axes,
+                void (*loop)(std::size_t, const T* x, T* y)) {
     Tape<T>& tape = x.tape();
     const Node<T>& from = tape.node(x);
     const Shape shape = from.shape;
-    const auto reduced = resolve_axes(rule.name, axes, shape.size());
+    const Shape kept = reduced_shape(shape, resolve_axes(rule.name, axes, shape.size()), true);
+    const Grouping grouping(shape, kept);
     T* value = tape.allocate(element_count(shape));
-    GroupedRows<T>(tape, from, reduced).map(shape, value, row_op);
-    return tape.record(rule, {x}, shape, value, tape.keep(reduced_shape(shape, reduced, true)));
+    const GroupedRows<T> rows(tape.gradients(), grouping, from.value, from.full_strides());
+    write_rows(tape.gradients(), grouping, value, dense_strides(shape), true,
+               [&](std::size_t i, bool, T* y) { loop(grouping.length(), rows[i], y); });
+    return tape.record(rule, {x}, shape, value, tape.keep(kept));
 }
 
 }  // namespace
@@ -129,11 +190,11 @@ Var<T> logsumexp(const Var<T>& x, const Axes& axes, bool keepdims) {
     const auto reduced = resolve_axes("logsumexp", axes, from.shape.size());
     const Shape kept = reduced_shape(from.shape, reduced, true);
     const Shape result = reduced_shape(from.shape, reduced, keepdims);
-    T* value = tape.allocate(element_count(result));
-    const GroupedRows<T> rows(tape, from, reduced);
-    for (std::size_t i = 0; i < rows.count(); ++i) {
-        value[i] = kernels<T>().logsumexp(rows.length(), rows.row(i));
-    }
+    const Grouping grouping(from.shape, kept);
+    T* value = tape.allocate(grouping.count());
+    const GroupedRows<T> rows(tape.gradients(), grouping, from.value, from.full_strides());
+    for (std::size_t i = 0; i < grouping.count(); ++i)
+        value[i] = kernels<T>().logsumexp(grouping.length(), rows[i]);
     return tape.record(logsumexp_rule<T>, {x}, result, value, tape.keep(kept));
 }
 

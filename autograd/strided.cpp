@@ -37,6 +37,10 @@ void copy_row(std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to, s
         std::memcpy(to, from, n * sizeof(T));
         return;
     }
+    if (from_stride == 0 && to_stride == 1) {
+        std::fill_n(to, n, *from);
+        return;
+    }
     for (std::size_t i = 0; i < n; ++i, from += from_stride, to += to_stride) *to = *from;
 }
 
@@ -48,6 +52,9 @@ void add_row(std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to, st
         *to += sum_row(n, from);
     } else if (to_stride == 0) {
         *to += sum_steps(n, from, from_stride);
+    } else if (from_stride == 0 && to_stride == 1) {
+        const T repeated = *from;
+        for (std::size_t i = 0; i < n; ++i) to[i] += repeated;
     } else {
         for (std::size_t i = 0; i < n; ++i, from += from_stride, to += to_stride) *to += *from;
     }

@@ -5,14 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "autograd/pack.hpp"
+#include "benchmarks/buffer.hpp"
 
 /// The work that is compared, and what every contender must look like: one layer unrolled over T steps from a zero
 /// state, forward, then backward from the gradients of all outputs to x, both weights and the biases.
 namespace bench {
-
-template <class T>
-using Buffer = std::vector<T, xsimd::aligned_allocator<T, 64>>;
 
 enum class Cell { rnn, lstm, gru, gru_reset_after };
 

@@ -43,9 +43,13 @@ bool has_avx512() {
 
 }  // namespace
 
+std::string processor_and_compiler() {
+    return cpu_model() + "\n" + compiler() + ", xsimd for " + xsimd::default_arch::name() + "\n";
+}
+
 std::string machine_description() {
     std::string blas = openblas_get_config ? std::string(openblas_get_config()) : "BLAS: not OpenBLAS";
-    return cpu_model() + "\n" + compiler() + ", xsimd for " + xsimd::default_arch::name() + "\n" + blas +
+    return processor_and_compiler() + blas +
            (blas_core().empty() ? "" : "\nOpenBLAS kernels: " + blas_core()) + "\n";
 }
 

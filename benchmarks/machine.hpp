@@ -8,6 +8,9 @@ namespace bench {
 /// What a table of times is worthless without: processor, compiler, instruction set, BLAS and its kernels.
 std::string machine_description();
 
+/// The part of it that isn't about BLAS.
+std::string processor_and_compiler();
+
 /// Reasons not to trust the times: a pinned BLAS, or kernels older than the processor.
 std::vector<std::string> machine_warnings();
 

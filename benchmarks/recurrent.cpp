@@ -1,8 +1,4 @@
 // Forward and backward of RNN, LSTM and GRU layers, by xtape, by hand and by other libraries, on one thread.
-//
-// Google Benchmark isn't used: it measures one case to the end and then the next, and on a shared or frequency-scaled
-// machine the drift between two cases is larger than the differences looked for. Here the contenders take turns, and
-// every ratio is between medians over the same stretch of time.
 
 #include <algorithm>
 #include <cmath>
@@ -16,8 +12,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include "benchmarks/agreement.hpp"
 #include "benchmarks/contender.hpp"
 #include "benchmarks/machine.hpp"
+#include "benchmarks/turns.hpp"
 
 namespace {
 
@@ -66,19 +64,6 @@ Problem<T> make_problem(Cell cell, Size size) {
             normal(samples * size.hidden, 1)};
 }
 
-/// The largest difference, relative to the largest value.
-template <class T>
-double difference(const Buffer<T>& expected, const Buffer<T>& actual) {
-    if (expected.size() != actual.size()) return INFINITY;
-    double worst = 0, scale = 0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        double error = std::abs(static_cast<double>(expected[i]) - static_cast<double>(actual[i]));
-        worst = std::isnan(error) ? INFINITY : std::max(worst, error);
-        scale = std::max(scale, std::abs(static_cast<double>(expected[i])));
-    }
-    return scale > 0 ? worst / scale : worst;
-}
-
 /// Runs every contender once and compares all results with the first one's. Nothing is timed that isn't right.
 template <class T>
 bool agree(Contenders<T>& contenders) {
@@ -93,44 +78,17 @@ bool agree(Contenders<T>& contenders) {
             {"h", &Results<T>::h},       {"dx", &Results<T>::dx},    {"dW_x", &Results<T>::dw_x},
             {"dW_h", &Results<T>::dw_h}, {"db", &Results<T>::dbias}, {"dc_n", &Results<T>::dbias_n}};
         for (auto [part, member] : parts)
-            if (double error = difference(expected.*member, actual.*member); !(error <= tolerance)) {
-                std::fprintf(stderr, "%s and %s differ in %s by %.1e, more than %.0e\n",
-                             contenders[0]->name().c_str(), contenders[i]->name().c_str(), part, error,
-                             tolerance);
-                right = false;
-            }
+            right &= same_part(contenders[0]->name(), contenders[i]->name(), part, expected.*member,
+                               actual.*member, tolerance);
     }
     return right;
 }
 
-double median(std::vector<double>& values) {
-    auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
-}
-
-/// Seconds per run of each contender: medians over rounds in which they take turns. A turn is one run to warm the
-/// caches, where runs are short, and then as many as make 2 ms.
 template <class T>
-std::vector<double> time_in_turns(Contenders<T>& contenders, double seconds) {
-    std::vector<std::vector<double>> times(contenders.size());
-    std::vector<int> repeats(contenders.size());
-    for (std::size_t i = 0; i < contenders.size(); ++i) {
-        const double start = cpu_seconds();
-        contenders[i]->run();
-        repeats[i] = std::max(1, static_cast<int>(2e-3 / (cpu_seconds() - start)));
-    }
-    const double start = cpu_seconds();
-    for (int round = 0; round < 5 || cpu_seconds() - start < seconds; ++round)
-        for (std::size_t i = 0; i < contenders.size(); ++i) {
-            if (repeats[i] > 1) contenders[i]->run();
-            const double turn = cpu_seconds();
-            for (int r = 0; r < repeats[i]; ++r) contenders[i]->run();
-            times[i].push_back((cpu_seconds() - turn) / repeats[i]);
-        }
-    std::vector<double> medians;
-    for (auto& column : times) medians.push_back(median(column));
-    return medians;
+std::vector<Work> runs(Contenders<T>& contenders) {
+    std::vector<Work> result;
+    for (auto& contender : contenders) result.push_back([&contender] { contender->run(); });
+    return result;
 }
 
 template <class T>
@@ -156,7 +114,7 @@ bool compare(const Options& options) {
                 right = false;
                 continue;
             }
-            std::vector<double> time = time_in_turns(all, options.seconds);
+            std::vector<double> time = time_in_turns(runs(all), options.seconds);
             std::printf("%-16s", text.c_str());
             for (double t : time) std::printf(" %13.1f (%6.2f)", t * 1e6, t / time[0]);
             // A product of a×b and b×c takes 2abc; there are three for each of W_x and W_h.

@@ -43,6 +43,10 @@ struct Kernels {
     T (*logsumexp)(std::size_t n, const T* x);
     void (*softmax)(std::size_t n, const T* x, T* y);
     void (*log_softmax)(std::size_t n, const T* x, T* y);
+    /// Their gradients: dx is written if this is its first contribution, else added to; it may be dy.
+    void (*pull_logsumexp)(std::size_t n, const T* x, T y, T dy, bool first, T* dx);
+    void (*pull_softmax)(std::size_t n, const T* y, const T* dy, bool first, T* dx);
+    void (*pull_log_softmax)(std::size_t n, const T* y, const T* dy, bool first, T* dx);
 
     // ---- products by a packed matrix ----
     std::size_t width;        // values in a register

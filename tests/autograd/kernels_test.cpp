@@ -99,3 +99,50 @@ TEMPLATE_TEST_CASE("kernels: sums and softmax are those of long double", "[kerne
             }
         }
 }
+
+TEMPLATE_TEST_CASE("kernels: gradients of softmax are written, added, and may lie where they come from",
+                   "[kernels]", float, double) {
+    using T = TestType;
+    constexpr double tolerance = 100 * std::numeric_limits<T>::epsilon();
+    const auto check = [&](std::size_t n, const std::vector<T>& dy, auto pull, auto expected) {
+        std::vector<T> written(n), added(n, T(1)), in_place = dy;
+        pull(dy.data(), true, written.data());
+        pull(dy.data(), false, added.data());
+        pull(in_place.data(), true, in_place.data());
+        for (std::size_t i = 0; i < n; ++i) {
+            CHECK(std::abs(static_cast<double>(written[i] - expected(i))) <= tolerance);
+            CHECK(std::abs(static_cast<double>(added[i] - 1 - expected(i))) <= tolerance);
+            CHECK(in_place[i] == written[i]);
+        }
+    };
+    for (const Kernels<T>* loops : xtape::available_kernels<T>())
+        for (std::size_t n : lengths) {
+            CAPTURE(static_cast<int>(loops->set), n);
+            const std::vector<T> x = random_numbers<T>(n, 5), dy = random_numbers<T>(n, 6);
+            std::vector<T> y(n), log_y(n);
+            loops->softmax(n, x.data(), y.data());
+            loops->log_softmax(n, x.data(), log_y.data());
+            const T log_sum = loops->logsumexp(n, x.data());
+            long double sum = 0, weighted = 0;
+            for (std::size_t i = 0; i < n; ++i) {
+                sum += dy[i];
+                weighted += static_cast<long double>(dy[i]) * y[i];
+            }
+            check(
+                n, dy,
+                [&](const T* from, bool first, T* dx) { loops->pull_softmax(n, y.data(), from, first, dx); },
+                [&](std::size_t i) { return y[i] * (dy[i] - weighted); });
+            check(
+                n, dy,
+                [&](const T* from, bool first, T* dx) {
+                    loops->pull_log_softmax(n, log_y.data(), from, first, dx);
+                },
+                [&](std::size_t i) { return dy[i] - y[i] * sum; });
+            check(
+                n, dy,
+                [&](const T*, bool first, T* dx) {
+                    loops->pull_logsumexp(n, x.data(), log_sum, dy[0], first, dx);
+                },
+                [&](std::size_t i) { return static_cast<long double>(dy[0]) * y[i]; });
+        }
+}

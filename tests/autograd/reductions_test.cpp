@@ -154,3 +154,16 @@ TEST_CASE("reductions: sum_to takes broadcasting back", "[reductions]") {
     CHECK(sum_to(v, {}).item() == Approx(xt::sum(x)()));
     CHECK(sum_to(v, {4, 2, 3}).index() == v.index());
 }
+
+TEST_CASE("reductions: gradients of sums and means reach tensors, views of them, and what is used twice",
+          "[reductions]") {
+    const auto x = random({3, 4, 5}, 1);
+    for (const Axes& axes : {Axes{2}, Axes{1}, Axes{0}, Axes{0, 2}, Axes{1, 2}, Axes{}}) {
+        const auto both = [&](const Var<double>& v) -> Var<double> {
+            return square(sum(v, axes)) + square(mean(v, axes));
+        };
+        gradcheck([&](std::span<const Var<double>> in) { return both(in[0]); }, {x});
+        gradcheck([&](std::span<const Var<double>> in) { return both(slice(in[0], 1, 1, 3)); }, {x});
+        gradcheck([&](std::span<const Var<double>> in) { return both(transpose(in[0], {2, 0, 1})); }, {x});
+    }
+}

@@ -90,3 +90,25 @@ TEST_CASE("softmax: of nothing", "[softmax]") {
     CHECK(difference(logsumexp(x, {1}).value(), xt::xarray<double>{-inf, -inf}) == 0);
     CHECK(softmax(x).shape() == Shape{2, 0});
 }
+
+TEST_CASE("softmax: gradients over any axes reach tensors, views of them, and what is used twice",
+          "[softmax]") {
+    const auto x = random({3, 4, 5}, 1, -2, 2), weight = random({3, 4, 5}, 2);
+    for (const Axes& axes : {Axes{2}, Axes{1}, Axes{0}, Axes{0, 2}, Axes{1, 2}, Axes{}}) {
+        const auto each = [&](auto function) {
+            gradcheck([&](std::span<const Var<double>> in) { return function(in[0]); }, {x});
+        };
+        const auto all_of = [&](const Var<double>& v, const Var<double>& w) -> Var<double> {
+            return softmax(v, axes) * w + log_softmax(v, axes) * w + square(logsumexp(v, axes, true));
+        };
+        each([&](const Var<double>& v) -> Var<double> { return all_of(v, v.tape().constant(weight)); });
+        each([&](const Var<double>& v) -> Var<double> {
+            const Var<double> turned = transpose(v, {2, 1, 0});
+            return all_of(turned, transpose(v.tape().constant(weight), {2, 1, 0}));
+        });
+        each([&](const Var<double>& v) -> Var<double> {
+            const Var<double> part = slice(v, 2, 1, 4);
+            return all_of(part, slice(v.tape().constant(weight), 2, 1, 4));
+        });
+    }
+}

@@ -69,6 +69,8 @@ public:
         }
         shape_ = shape;
         size_ = count;
+        // Vector code computes with what lies behind the last element, and takes long if that happens to be denormal.
+        std::memset(static_cast<void*>(data() + count), 0, buffer_alignment);
     }
 
     void fill_zeros() { std::memset(static_cast<void*>(data()), 0, size() * sizeof(T)); }

@@ -245,7 +245,9 @@ struct FusedRow {
                 E::template evaluate<0, 0, first_kept>(source, memo);
                 sink.i = source.i;
                 sink.count = rows.n - source.i < N::size ? rows.n - source.i : N::size;
-                E::template pull<0>(memo, N::load(dy + source.i), sink);
+                const N gradient =
+                    sink.count == N::size ? N::load(dy + source.i) : N::load_first(dy + source.i, sink.count);
+                E::template pull<0>(memo, gradient, sink);
             }
             if (++row == rows.count) return;
             source.next_row(rows);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <cstring>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -109,7 +110,14 @@ public:
         return step_memory_.steps == 0 ? allocate_apart(count + spare) : allocate_in_step(count, spare);
     }
     /// The same, but never beside what other steps of a sequence allocate.
-    T* allocate_apart(std::size_t count) { return reinterpret_cast<T*>(values_.allocate(count * sizeof(T))); }
+    T* allocate_apart(std::size_t count) {
+        const std::size_t bytes = count * sizeof(T);
+        std::byte* const start = values_.allocate(bytes);
+        // Vector code computes with what lies behind the last element, and takes long if that happens to be denormal.
+        const std::size_t last = bytes % buffer_alignment;
+        if (last > 0) std::memset(start + (bytes - last), 0, buffer_alignment);
+        return reinterpret_cast<T*>(start);
+    }
     /// Room for what is used at once and then forgotten: always the same, for the first size that is asked for.
     T* scratch(std::size_t count) {
         if (scratch_.size() < count) scratch_.resize(Shape{count});

@@ -1,5 +1,6 @@
 #include "autograd/array.hpp"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "tests/autograd/tensors.hpp"
@@ -51,4 +52,14 @@ TEST_CASE("array: resizing to no more elements keeps the memory", "[array]") {
     a = random({20}, 2);
     CHECK(a.data() == memory);
     CHECK(difference(a.view(), random({20}, 2)) == 0);
+}
+
+TEST_CASE("array: a vector's width of zeros lies behind the last element", "[array]") {
+    Array<float> array(Shape{100});
+    std::fill_n(array.data(), 100, 1.0f);
+    for (std::size_t count : {7u, 100u, 0u, 33u}) {
+        array.resize(Shape{count});
+        for (std::size_t i = 0; i < buffer_alignment / sizeof(float); ++i)
+            CHECK(array.data()[count + i] == 0);
+    }
 }

@@ -1,0 +1,184 @@
+#include "nn/stream.hpp"
+
+#include <array>
+#include <vector>
+
+#include "nn/nn.hpp"
+#include "tests/catch.hpp"
+#include "tests/nn/numbers.hpp"
+
+using namespace numbers;
+using xtape::Parameter;
+using xtape::Shape;
+using xtape::ShapeError;
+using xtape::Tape;
+using xtape::Var;
+namespace nn = xtape::nn;
+
+namespace {
+
+constexpr std::size_t D = 6, H = 10;
+
+/// The outputs of a cell that is unrolled over all inputs at once.
+template <class T, class Cell>
+xt::xarray<T> unrolled(const Cell& cell, const xt::xarray<T>& xs) {
+    Tape<T> tape;
+    const xtape::NoRecording values_only(tape);
+    return nn::unroll(cell, tape.constant(xs)).outputs.value();
+}
+
+/// Feeds the inputs one by one and compares each output.
+template <class T, class Cell>
+void check_stream(const Cell& cell, std::size_t batch, std::size_t steps) {
+    INFO("batch " << batch << ", " << steps << " steps");
+    nn::Engine engine(4);
+    const xt::xarray<T> xs = xt::cast<T>(random(engine, std::array{steps, batch, D}));
+    const xt::xarray<T> expected = unrolled<T>(cell, xs);
+    Tape<T> tape;
+    nn::Stream stream(tape, cell);
+    double worst = 0;
+    for (std::size_t t = 0; t < steps; ++t) {
+        const xt::xarray<T> x = xt::view(xs, t);
+        const auto h = stream(x);
+        REQUIRE(h.shape().size() == 2);
+        for (std::size_t i = 0; i < batch; ++i)
+            for (std::size_t j = 0; j < H; ++j)
+                worst = std::max(
+                    worst, std::abs(static_cast<double>(h(i, j)) - static_cast<double>(expected(t, i, j))));
+    }
+    CHECK(worst < (sizeof(T) == 4 ? 1e-5 : 1e-13));
+}
+
+/// Counts how often it is run.
+struct Counting {
+    Parameter<double> weight{Shape{D, H}};
+    mutable std::size_t runs = 0;
+
+    Var<double> initial_state(Tape<double>& tape, std::size_t batch) const {
+        return nn::zeros(tape, Shape{batch, H});
+    }
+};
+struct Promised : Counting {
+    auto on(Tape<double>& tape) const {
+        return nn::every_step(
+            [this, w = tape.watch(weight)](const Var<double>& x, const Var<double>& h) -> Var<double> {
+                ++runs;
+                return tanh(matmul(x, w) + 0.5 * h);
+            });
+    }
+};
+struct Free : Counting {
+    Var<double> operator()(const Var<double>& x, const Var<double>& h) const {
+        ++runs;
+        return tanh(matmul(x, x.tape().watch(weight)) + 0.5 * h);
+    }
+};
+/// With an op that notes no calls.
+struct WithSoftmax : Counting {
+    auto on(Tape<double>& tape) const {
+        return nn::every_step(
+            [this, w = tape.watch(weight)](const Var<double>& x, const Var<double>& h) -> Var<double> {
+                ++runs;
+                return softmax(matmul(x, w) + h);
+            });
+    }
+};
+/// A state of which one part is handed on as it came, and the parts change places.
+struct Swapping : Counting {
+    struct State {
+        Var<double> h, before;
+    };
+    State initial_state(Tape<double>& tape, std::size_t batch) const {
+        return {nn::zeros(tape, Shape{batch, H}), nn::zeros(tape, Shape{batch, H})};
+    }
+    auto on(Tape<double>& tape) const {
+        return nn::every_step([w = tape.watch(weight)](const Var<double>& x, const State& s) -> State {
+            return {Var<double>(tanh(matmul(x, w) + 0.5 * s.before)), s.h};
+        });
+    }
+};
+
+template <class Cell>
+Cell with_weights() {
+    Cell cell;
+    nn::Engine engine(8);
+    nn::normal(cell.weight, 0.5, engine);
+    return cell;
+}
+
+}  // namespace
+
+TEST_CASE("stream: gives what unrolling over the whole sequence gives, for every cell") {
+    nn::Engine engine(2);
+    for (std::size_t batch : {1u, 3u}) {
+        for (std::size_t steps : {1u, 2u, 3u, 600u}) {
+            check_stream<double>(nn::LSTMCell<double>(D, H, engine), batch, steps);
+            check_stream<float>(nn::LSTMCell<float>(D, H, engine), batch, steps);
+            check_stream<double>(nn::RNNCell<double>(D, H, engine), batch, steps);
+            check_stream<double>(nn::GRUCell<double>(D, H, engine, nn::Reset::before_product), batch, steps);
+            check_stream<double>(nn::GRUCell<double>(D, H, engine, nn::Reset::after_product), batch, steps);
+            check_stream<double>(with_weights<Promised>(), batch, steps);
+            check_stream<double>(with_weights<Free>(), batch, steps);
+            check_stream<double>(with_weights<WithSoftmax>(), batch, steps);
+            check_stream<double>(with_weights<Swapping>(), batch, steps);
+        }
+    }
+}
+
+TEST_CASE(
+    "stream: a step that promises to be alike is run twice and then repeated; others are run each time") {
+    const xt::xarray<double> x = xt::ones<double>({std::size_t{1}, D});
+    const auto runs = [&](const auto& cell) {
+        Tape<double> tape;
+        nn::Stream stream(tape, cell);
+        for (int step = 0; step < 50; ++step) stream(x);
+        return cell.runs;
+    };
+    CHECK(runs(with_weights<Promised>()) == 2);
+    CHECK(runs(with_weights<Free>()) == 50);
+    CHECK(runs(with_weights<WithSoftmax>()) == 50);
+}
+
+TEST_CASE("stream: a stream without end takes no more memory") {
+    const auto capacity = [](const auto& cell, int steps) {
+        const xt::xarray<double> x = xt::ones<double>({std::size_t{2}, D});
+        Tape<double> tape;
+        nn::Stream stream(tape, cell);
+        for (int step = 0; step < steps; ++step) stream(x);
+        return tape.capacity();
+    };
+    for (int steps : {2000, 20000}) {
+        CHECK(capacity(with_weights<Promised>(), steps) == capacity(with_weights<Promised>(), 1000));
+        CHECK(capacity(with_weights<Free>(), steps) == capacity(with_weights<Free>(), 1000));
+    }
+}
+
+TEST_CASE("stream: reset forgets the state, refresh sees new weights and keeps it") {
+    auto cell = with_weights<Promised>();
+    const xt::xarray<double> x = xt::ones<double>({std::size_t{1}, D});
+    Tape<double> tape;
+    nn::Stream stream(tape, cell);
+    const xt::xarray<double> first = stream(x);
+    for (int step = 0; step < 5; ++step) stream(x);
+    stream.reset();
+    CHECK((xt::xarray<double>(stream(x)) == first));
+    const xt::xarray<double> before = stream(x);
+    cell.weight.value().fill(0.0);
+    stream.refresh();
+    const xt::xarray<double> expected = xt::tanh(0.5 * before);
+    CHECK(xt::allclose(stream(x), expected));
+}
+
+TEST_CASE("stream: an input that doesn't fit throws, and the stream goes on from where it was") {
+    nn::Engine engine(2);
+    const nn::LSTMCell<double> cell(D, H, engine);
+    const xt::xarray<double> x = xt::ones<double>({std::size_t{2}, D});
+    Tape<double> tape, other_tape;
+    nn::Stream stream(tape, cell), expected(other_tape, cell);
+    for (int step = 0; step < 4; ++step) {
+        CHECK(xt::allclose(stream(x), expected(x)));
+        CHECK_THROWS_AS(stream(xt::xarray<double>(xt::ones<double>({std::size_t{2}, D + 1}))), ShapeError);
+        CHECK_THROWS_AS(stream(xt::xarray<double>(xt::ones<double>({std::size_t{3}, D}))), ShapeError);
+        CHECK_THROWS_AS(stream(xt::xarray<double>(1.0)), ShapeError);
+    }
+}

@@ -405,7 +405,7 @@ void multiply_by_packed(const RawCall<T>& call, T* const* addresses, Part part) 
     const MatrixView<const T> a(addresses[0], n[0], n[1], static_cast<std::ptrdiff_t>(n[3]),
                                 static_cast<std::ptrdiff_t>(n[4]));
     const MatrixView<T> c(addresses[1], n[0], n[2], static_cast<std::ptrdiff_t>(n[5]));
-    const PackedMatrix<T> b{static_cast<const T*>(call.code), n[1], n[2]};
+    const PackedMatrix<T> b{static_cast<const T*>(call.code), n[1], n[2], n[7]};
     const ProductPart<T> mine(n[0], n[1], n[2], part);
     gemm(mine.of_left(a), mine.of_right(b), static_cast<T>(n[6]), mine.of_result(c));
 }
@@ -450,12 +450,13 @@ void detail::multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> 
         const Work work = ProductPart<T>::work(a.rows, a.cols, b.cols);
         const auto number = [](std::ptrdiff_t x) { return static_cast<std::size_t>(x); };
         if (tape.team().parts(work) > 1) {
-            return tape.make_call({.run = &multiply_by_packed<T>,
-                                   .code = packed->data,
-                                   .numbers = {a.rows, a.cols, b.cols, number(a.row_stride),
-                                               number(a.col_stride), number(c.row_stride), beta != T(0)},
-                                   .work = work},
-                                  a.data, c.data);
+            return tape.make_call(
+                {.run = &multiply_by_packed<T>,
+                 .code = packed->data,
+                 .numbers = {a.rows, a.cols, b.cols, number(a.row_stride), number(a.col_stride),
+                             number(c.row_stride), beta != T(0), packed->sums},
+                 .work = work},
+                a.data, c.data);
         }
     }
     if (tape.log() != nullptr) note(*tape.log(), a, b, packed, beta, c);

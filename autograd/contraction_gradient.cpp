@@ -37,17 +37,23 @@ MatrixView<T> matrix_target(Sweep<T>& sweep, NodeIndex index, bool& first) {
     return *as_rows(target.data, node.shape, target.strides);
 }
 
-/// c = a b + beta c, shared by threads: the rows of c are dealt out, or its columns if those are more. A part is no smaller
-/// than what is multiplied by a packed copy of b, so that its bits are those of the whole product.
+/// c = a b + beta c, shared by threads: the rows of c are dealt out, or its columns if those are more. Products by a packed
+/// copy of b have the same bits in parts; what BLAS multiplies stays whole.
 template <class T>
 void multiply_together(Tape<T>& tape, const MatrixView<const T>& a, const MatrixView<const T>& b, T beta,
                        const MatrixView<T>& c) {
     constexpr std::size_t smallest_part = std::size_t{1} << 22;
     const bool by_rows = c.rows >= c.cols;
+    const std::size_t extent = by_rows ? c.rows : c.cols;
     const std::size_t size = c.rows * a.cols * c.cols;
-    const std::size_t units = multiplies_packed<T>(size) ? size / smallest_part : 1;
-    tape.team().run(Work{size / 100, units}, [&](Part part) {
-        const std::size_t extent = by_rows ? c.rows : c.cols;
+    Work work{size / 100, std::min(size / smallest_part, extent / 64)};
+    const std::size_t least = extent / tape.team().parts(work);
+    const auto is_packed = [&](std::size_t rows, std::size_t columns) {
+        return packing_pays<T>(rows, b.rows, columns, 1, b.col_stride != 1);
+    };
+    if (!is_packed(c.rows, c.cols) || !is_packed(by_rows ? least : c.rows, by_rows ? c.cols : least))
+        work = {};
+    tape.team().run(work, [&](Part part) {
         const std::size_t begin = part.begin(extent);
         const std::size_t count = part.end(extent) - begin;
         if (by_rows)

@@ -12,7 +12,7 @@
 
 #include <xtensor-blas/xblas.hpp>
 
-#include "autograd/kernels/kernels.hpp"
+#include "autograd/blas_threads.hpp"
 #include "autograd/product_sizes.hpp"
 
 namespace xtape {
@@ -75,6 +75,7 @@ void add_matrix_times_column(const MatrixView<const T>& a, const MatrixView<cons
     thread_local std::vector<T> a_copy, x_copy;
     BlasOperand<T> matrix = operand(a, a_copy), column = operand(x, x_copy);
     bool stored = matrix.op == cxxblas::NoTrans;
+    const OneBlasThread one_thread;
     cxxblas::gemv<Index>(cxxblas::RowMajor, matrix.op, index(stored ? a.rows : a.cols),
                          index(stored ? a.cols : a.rows), T(1), matrix.data, matrix.leading, column.data,
                          column.leading, T(1), c.data,
@@ -96,27 +97,35 @@ void multiply_column_by_row(const MatrixView<const T>& a, const MatrixView<const
     }
 }
 
-/// Memory for a right operand that is packed for one product: a block of columns that fits the second-level
+/// Memory for a right operand that is packed for one product: a block of rows and columns that fits the second-level
 /// cache.
 constexpr std::size_t block_bytes = std::size_t(1) << 20;
-constexpr std::size_t panel = 48;  // a multiple of every kernel's
+constexpr std::size_t least_rows = 768;  // so that c is read and written seldom
+constexpr std::size_t panel = 48;        // a multiple of every kernel's
 
 /// c = a b + beta c by packing b on the way, where that beats BLAS.
 template <class T>
 bool multiply_packed(const MatrixView<const T>& a, const MatrixView<const T>& b, T beta,
                      const MatrixView<T>& c) {
-    std::size_t block = block_bytes / sizeof(T) / b.rows / panel * panel;
-    bool plain = a.col_stride == 1 && (b.col_stride == 1 || b.row_stride == 1);
-    if (!plain || block == 0 || !packing_pays<T>(c.rows, b.rows, c.cols, 1, b.col_stride != 1)) return false;
+    if (!packing_pays<T>(c.rows, b.rows, c.cols, 1, b.col_stride != 1)) return false;
     struct Free {
         void operator()(T* memory) const { std::free(memory); }
     };
     thread_local std::unique_ptr<T, Free> memory;
     if (!memory) memory.reset(static_cast<T*>(std::aligned_alloc(64, block_bytes)));
     if (!memory) throw std::bad_alloc();
-    for (std::size_t begin = 0; begin < b.cols; begin += block) {
-        std::size_t count = std::min(block, b.cols - begin);
-        gemm(a, pack(b.column_block(begin, count), memory.get()), beta, c.column_block(begin, count));
+    constexpr std::size_t size = block_bytes / sizeof(T);
+    const std::size_t all_columns = (b.cols + panel - 1) / panel * panel;
+    const std::size_t rows = std::min(b.rows, std::max(size / all_columns, least_rows));
+    const std::size_t columns = size / rows / panel * panel;
+    for (std::size_t row = 0; row < b.rows; row += rows) {
+        const std::size_t depth = std::min(rows, b.rows - row);
+        for (std::size_t begin = 0; begin < b.cols; begin += columns) {
+            const std::size_t count = std::min(columns, b.cols - begin);
+            gemm(a.column_block(row, depth),
+                 pack(b.row_block(row, depth).column_block(begin, count), memory.get()),
+                 row > 0 ? T(1) : beta, c.column_block(begin, count));
+        }
     }
     return true;
 }
@@ -140,18 +149,12 @@ void gemm(MatrixView<const std::type_identity_t<T>> a, MatrixView<const std::typ
     if (multiply_packed<T>(a, b, beta, c)) return;
     thread_local std::vector<T> a_copy, b_copy;
     BlasOperand<T> left = operand<T>(a, a_copy), right = operand<T>(b, b_copy);
+    const OneBlasThread one_thread;
     cxxblas::gemm<Index>(cxxblas::RowMajor, left.op, right.op, index(c.rows), index(c.cols), index(a.cols),
                          T(1), left.data, left.leading, right.data, right.leading, beta, c.data,
                          index(static_cast<std::size_t>(c.row_stride)));
 }
 
-template <class T>
-bool multiplies_packed(std::size_t multiplications) {
-    return kernels<T>().wide && multiplications > 1'000'000;
-}
-
-template bool multiplies_packed<float>(std::size_t);
-template bool multiplies_packed<double>(std::size_t);
 template void gemm<float>(MatrixView<const float>, MatrixView<const float>, float, MatrixView<float>);
 template void gemm<double>(MatrixView<const double>, MatrixView<const double>, double, MatrixView<double>);
 

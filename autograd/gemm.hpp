@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstddef>
 #include <type_traits>
 
 #include "autograd/matrix_view.hpp"
@@ -12,14 +11,10 @@ namespace xtape {
 /// a and b may have any strides: one unit stride goes to BLAS as it is, anything else is copied first.
 /// c has unit column stride and must not overlap a or b. beta is 0 or 1; with 0, c is only written, so it
 /// may hold anything, NaN included. k = 0 gives beta c.
+/// The bits don't depend on the number of threads that OpenBLAS may use: it is kept to the calling one.
 /// Throws ShapeError when the sizes don't fit.
 template <class T>
 void gemm(MatrixView<const std::type_identity_t<T>> a, MatrixView<const std::type_identity_t<T>> b,
           std::type_identity_t<T> beta, MatrixView<T> c);
-
-/// Whether products of so many multiplications are done by a packed copy of b, so that the bits of an element are the same
-/// in every block of the result that is as large.
-template <class T>
-bool multiplies_packed(std::size_t multiplications);
 
 }  // namespace xtape

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
 
 #include "autograd/kernels/kernels.hpp"
 #include "autograd/product_sizes.hpp"
@@ -9,12 +10,19 @@
 namespace xtape {
 namespace {
 
+/// Few columns are few sums in flight, each of which waits for its last addition: where that is what a product of one row
+/// takes its time for, and not the way of b through the caches, there are several sums for each element.
+template <class T>
+std::size_t sums_of(std::size_t k, std::size_t n) {
+    return n * sizeof(T) <= 128 && k >= 16 && k <= product_depth ? 2 : 1;
+}
+
 // A product that is nothing but a tile for every few columns is noted as these tiles.
 
 template <class T>
-bool is_tiles(const Kernels<T>& kernels, const MatrixView<const T>& a, const MatrixView<T>& c) {
-    return c.rows > 0 && c.rows <= kernels.max_rows && c.cols > 0 && c.cols % kernels.width == 0 &&
-           a.cols > 0;
+bool is_tiles(const Kernels<T>& kernels, const PackedMatrix<T>& b, const MatrixView<T>& c) {
+    return c.rows > 0 && c.rows <= kernels.tile_rows(b) && c.cols > 0 && c.cols % kernels.width == 0 &&
+           b.rows > 0;
 }
 
 template <class T>
@@ -25,15 +33,15 @@ void run_tile(const RawCall<T>& call, T* const* addresses, Part) {
     const auto c_stride = static_cast<std::ptrdiff_t>(n[6]);
     const ProductStart<T> start{n[5] != 0 ? addresses[1] : nullptr, c_stride};
     reinterpret_cast<ProductTile<T>>(n[0])(a, static_cast<const T*>(call.code), n[4], start, addresses[1],
-                                           c_stride);
+                                           c_stride, nullptr);
 }
 
 template <class T>
 void note_tiles(CallLog<T>& log, const Kernels<T>& kernels, const MatrixView<const T>& a,
                 const PackedMatrix<T>& b, bool adds, const MatrixView<T>& c) {
-    const std::size_t step = kernels.tile_columns(c.rows);
+    const std::size_t step = kernels.tile_columns(b, c.rows);
     for (std::size_t begin = 0; begin < c.cols; begin += step) {
-        const ProductTile<T> tile = kernels.tile(c.rows, std::min(step, c.cols - begin) / kernels.width);
+        const ProductTile<T> tile = kernels.tile(b, c.rows, std::min(step, c.cols - begin) / kernels.width);
         log.add(
             {.run = &run_tile<T>,
              .code = b.data + b.rows * begin,
@@ -58,9 +66,27 @@ std::size_t packed_panel_width() {
 }
 
 template <class T>
+PackedMatrix<T> PackedMatrix<T>::columns(std::size_t begin, std::size_t count) const {
+    const std::size_t width = packed_panel_width<T>(), end = begin + count;
+    if (begin % width != 0 || end > cols || (end != cols && count % width != 0))
+        throw ShapeError("[columns] " + std::to_string(begin) + " to " + std::to_string(end) + " of " +
+                         std::to_string(cols) + " packed columns: expected multiples of " +
+                         std::to_string(width) + ", or the end");
+    return {data + rows * begin, rows, count, sums};
+}
+
+template <class T>
+PackedMatrix<T> pack_columns(MatrixView<const T> b, std::size_t begin, std::size_t count,
+                             std::type_identity_t<T>* memory) {
+    const PackedMatrix<T> all{memory, b.rows, b.cols, sums_of<T>(b.rows, b.cols)};
+    const PackedMatrix<T> part = all.columns(begin, count);
+    kernels<T>().pack(b.column_block(begin, count), memory + b.rows * begin);
+    return part;
+}
+
+template <class T>
 PackedMatrix<T> pack(MatrixView<const T> b, std::type_identity_t<T>* memory) {
-    kernels<T>().pack(b, memory);
-    return {memory, b.rows, b.cols};
+    return pack_columns(b, 0, b.cols, memory);
 }
 
 template <class T>
@@ -78,19 +104,19 @@ template <class T>
 void note_gemm(CallLog<T>& log, MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
                std::type_identity_t<T> beta, MatrixView<T> c) {
     const Kernels<T>& chosen = kernels<T>();
-    if (is_tiles<T>(chosen, a, c)) return note_tiles<T>(log, chosen, a, b, beta != T(0), c);
+    if (is_tiles<T>(chosen, b, c)) return note_tiles<T>(log, chosen, a, b, beta != T(0), c);
     const auto run = [](const RawCall<T>& call, T* const* addresses, Part) {
         const auto& n = call.numbers;
         const MatrixView<const T> left(addresses[0], n[0], n[1], static_cast<std::ptrdiff_t>(n[3]),
                                        static_cast<std::ptrdiff_t>(n[4]));
-        gemm(left, PackedMatrix<T>{static_cast<const T*>(call.code), n[1], n[2]}, static_cast<T>(n[6]),
+        gemm(left, PackedMatrix<T>{static_cast<const T*>(call.code), n[1], n[2], n[7]}, static_cast<T>(n[6]),
              MatrixView<T>(addresses[1], n[0], n[2], static_cast<std::ptrdiff_t>(n[5])));
     };
     log.add({.run = run,
              .code = b.data,
              .numbers = {a.rows, a.cols, b.cols, static_cast<std::size_t>(a.row_stride),
                          static_cast<std::size_t>(a.col_stride), static_cast<std::size_t>(c.row_stride),
-                         beta != T(0)}},
+                         beta != T(0), b.sums}},
             {a.data, c.data});
 }
 
@@ -105,25 +131,39 @@ void gemm_plus_row(MatrixView<const std::type_identity_t<T>> a, const PackedMatr
         kernels<T>().multiply(a, b, {row, 0}, c);
 }
 
-// In cycles per element of b, read off what benchmarks/products measures. BLAS is near the packed kernel in the plain
-// orientation from four rows up, takes up to twice as long in the transposed one, and packs both of its operands on
-// every call when m n k is above a million.
+namespace {
+
+/// What a product by a packed matrix saves beside BLAS, in cycles per element of b, read off what benchmarks/products
+/// measures. BLAS packs both operands on every call above some size, and has no good kernel for a transposed b of many
+/// elements in the result. Below these sizes the two are equal but for the cost of a call.
+double saved_by_packing(std::size_t m, std::size_t k, std::size_t n, bool transposed) {
+    if (m == 1) return 0.06;
+    if (m * n * k > 1000000) return transposed ? 1 : 0.5;
+    if (!transposed) return 0.03;
+    return m * n > 1200 ? 1 : 0.03 * static_cast<double>(m);
+}
+
+}  // namespace
+
 template <class T>
 bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses, bool transposed,
                   bool plus_row) {
     if (!kernels<T>().wide) return false;
-    const double rows = static_cast<double>(m);
-    const double product = std::max(rows / 43, 1.0 / 12), packing = 0.6;
-    double saved = (transposed ? 0.9 : m < 4 ? 0.3 : 0.05) * product;
-    if (m >= 4 && rows * static_cast<double>(n) * static_cast<double>(k) > 1e6) saved += 1;
-    if (plus_row) saved += 0.4 * rows / static_cast<double>(std::max<std::size_t>(k, 1));
+    double saved = saved_by_packing(m, k, n, transposed);
+    if (plus_row) saved += 0.4 * static_cast<double>(m) / static_cast<double>(std::max<std::size_t>(k, 1));
+    const double packing = transposed ? 0.55 : 0.4;
     return static_cast<double>(uses) * saved > packing;
 }
 
-template std::size_t packed_panel_width<float>();
-template std::size_t packed_panel_width<double>();
 template std::size_t packed_size<float>(std::size_t, std::size_t);
 template std::size_t packed_size<double>(std::size_t, std::size_t);
+template struct PackedMatrix<float>;
+template struct PackedMatrix<double>;
+template std::size_t packed_panel_width<float>();
+template std::size_t packed_panel_width<double>();
+template PackedMatrix<float> pack_columns<float>(MatrixView<const float>, std::size_t, std::size_t, float*);
+template PackedMatrix<double> pack_columns<double>(MatrixView<const double>, std::size_t, std::size_t,
+                                                   double*);
 template PackedMatrix<float> pack<float>(MatrixView<const float>, float*);
 template PackedMatrix<double> pack<double>(MatrixView<const double>, double*);
 template void gemm<float>(MatrixView<const float>, const PackedMatrix<float>&, float, MatrixView<float>);

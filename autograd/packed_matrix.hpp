@@ -10,30 +10,35 @@ namespace xtape {
 
 /// A right operand laid out once for many products by it: column panels as wide as the micro-kernel, each
 /// stored row after row, so that every product streams through it. It doesn't own its memory, and the layout
-/// belongs to the library's instruction set: pack, use and forget it within one process.
+/// belongs to the instruction set of the machine: pack, use and forget it within one process.
 template <class T>
 struct PackedMatrix {
     const T* data = nullptr;
     std::size_t rows = 0;
     std::size_t cols = 0;
+    /// How many sums are added up for an element of a product.
+    std::size_t sums = 1;
 
-    /// Some of its columns, from a multiple of packed_panel_width() on.
-    PackedMatrix columns(std::size_t begin, std::size_t count) const {
-        return {data + rows * begin, rows, count};
-    }
+    /// A block of columns, from a multiple of packed_panel_width() to another or to the end. A product by it has the bits
+    /// that the product by the whole matrix has there. Throws ShapeError for other columns.
+    PackedMatrix columns(std::size_t begin, std::size_t count) const;
 };
-
-/// How many columns lie together.
-template <class T>
-std::size_t packed_panel_width();
 
 /// How many values pack() writes for a k×n matrix.
 template <class T>
 std::size_t packed_size(std::size_t k, std::size_t n);
 
+template <class T>
+std::size_t packed_panel_width();
+
 /// Packs b (k×n, any strides) into memory of packed_size(k, n) values, aligned to 64 bytes.
 template <class T>
 PackedMatrix<T> pack(MatrixView<const T> b, std::type_identity_t<T>* memory);
+
+/// Packs the columns of b of which PackedMatrix::columns() may speak, to where they lie in the memory of all of b.
+template <class T>
+PackedMatrix<T> pack_columns(MatrixView<const T> b, std::size_t begin, std::size_t count,
+                             std::type_identity_t<T>* memory);
 
 template <class T>
 PackedMatrix<T> pack(MatrixView<T> b, std::type_identity_t<T>* memory) requires(!std::is_const_v<T>) {
@@ -42,7 +47,8 @@ PackedMatrix<T> pack(MatrixView<T> b, std::type_identity_t<T>* memory) requires(
 
 /// c = a b + beta c with a m×k (any strides), b k×n packed, c m×n with unit column stride. beta is 0 or 1;
 /// with 0, c is only written. c must not overlap a.
-/// Each element is one sum in the order of k, fused where the machine fuses: a row of c has the same bits
+/// Each element is one sum in the order of k, fused where the machine fuses, or, where b has few columns and few rows, two,
+/// of every other product each, added up. Which of these depends on the sizes of b alone: a row of c has the same bits
 /// whatever m is and wherever the row stands.
 /// Throws ShapeError when the sizes don't fit.
 template <class T>

@@ -27,12 +27,12 @@ constexpr Kernels<T> compiled() {
             .pull_log_softmax = &Rows::pull_log_softmax,
             .width = Product::width,
             .panel_width = Product::panel_width,
-            .max_rows = Product::max_rows,
             .wide = Product::wide,
             .pack = &Product::pack,
             .multiply = &Product::multiply,
             .tile = &Product::tile_of,
-            .tile_columns = &Product::together};
+            .tile_rows = &Product::tile_rows,
+            .tile_columns = &Product::tile_columns};
 }
 
 }  // namespace

@@ -21,10 +21,14 @@ struct ProductStart {
 };
 
 /// c = start + a times some columns of a packed matrix; a few rows, all columns whole vectors. A panel follows the one
-/// before it at panel_stride.
+/// before it at panel_stride. `ahead` is what some fetch on the way.
 template <class T>
 using ProductTile = void (*)(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
-                             const ProductStart<T>& start, T* c, std::ptrdiff_t c_stride);
+                             const ProductStart<T>& start, T* c, std::ptrdiff_t c_stride, const T* ahead);
+
+/// Products are summed by slices of k of at most this length: so many rows of a panel stay in the first-level cache while
+/// the rows of a pass over it.
+inline constexpr std::size_t product_depth = 192;
 
 template <class T>
 struct Kernels {
@@ -51,15 +55,16 @@ struct Kernels {
     // ---- products by a packed matrix ----
     std::size_t width;        // values in a register
     std::size_t panel_width;  // columns of a panel of the packed matrix
-    std::size_t max_rows;     // of a tile
     /// Whether these products can compete with a BLAS that chooses its kernels at run time.
     bool wide;
     void (*pack)(const MatrixView<const T>& b, T* memory);
     void (*multiply)(const MatrixView<const T>& a, const PackedMatrix<T>& b, const ProductStart<T>& start,
                      const MatrixView<T>& c);
-    /// The tile for some rows and vectors, and how many columns it takes at most.
-    ProductTile<T> (*tile)(std::size_t rows, std::size_t vectors);
-    std::size_t (*tile_columns)(std::size_t rows);
+    /// The tile for some rows of a product by b and some vectors of its columns, and how many rows and columns it takes
+    /// at most.
+    ProductTile<T> (*tile)(const PackedMatrix<T>& b, std::size_t rows, std::size_t vectors);
+    std::size_t (*tile_rows)(const PackedMatrix<T>& b);
+    std::size_t (*tile_columns)(const PackedMatrix<T>& b, std::size_t rows);
 };
 
 /// The fastest that this processor can run, or the fastest up to the one that the environment variable

@@ -8,12 +8,19 @@
 #include <memory>
 #include <random>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "autograd/error.hpp"
 #include "tests/catch.hpp"
 
 using xtape::MatrixView;
+
+// OpenBLAS's own; another BLAS has none of them.
+extern "C" {
+__attribute__((weak)) int openblas_get_num_threads();
+__attribute__((weak)) void openblas_set_num_threads(int count);
+}
 
 namespace {
 
@@ -141,6 +148,21 @@ TEMPLATE_TEST_CASE("gemm: a packed right operand gives the sum of products", "[g
                 }
 }
 
+TEMPLATE_TEST_CASE("gemm: a product whose right operand is packed by blocks is the sum of products", "[gemm]",
+                   float, double) {
+    using T = TestType;
+    std::mt19937 engine(8);
+    for (Size s : {Size{4, 1000, 340}, Size{5, 300, 900}})
+        for (Layout left : {Layout::row_major, Layout::transposed_block, Layout::strided})
+            for (Layout right : {Layout::column_block, Layout::transposed, Layout::strided})
+                for (T beta : {T(0), T(1)}) {
+                    Matrix<T> a(s.m, s.k, left, engine), b(s.k, s.n, right, engine);
+                    CAPTURE(s.m, s.k, s.n, static_cast<int>(left), static_cast<int>(right), beta);
+                    CHECK(error<T>(a.view, b.view, beta,
+                                   [&](MatrixView<T> c) { xtape::gemm(a.view, b.view, beta, c); }) <= 1);
+                }
+}
+
 TEMPLATE_TEST_CASE(
     "gemm: a row added to a packed product is as if it had been in each row of the result before", "[gemm]",
     float, double) {
@@ -188,19 +210,104 @@ TEMPLATE_TEST_CASE("gemm: packed, a row has the same bits whatever the number of
                    "[gemm]", float, double) {
     using T = TestType;
     std::mt19937 engine(4);
-    constexpr std::size_t k = 300, n = 211, most = 21;
-    Matrix<T> a(most, k, Layout::row_major, engine), b(k, n, Layout::transposed, engine);
-    Packed<T> packed(b.view);
-    std::vector<T> alone(most * n), together(most * n);
-    for (std::size_t i = 0; i < most; ++i)
-        xtape::gemm(a.view.row_block(i, 1), packed.matrix, T(0), MatrixView<T>(alone.data() + i * n, 1, n));
-    for (std::size_t m = 1; m <= most; ++m) {
-        std::size_t first = most - m;
-        xtape::gemm(a.view.row_block(first, m), packed.matrix, T(0), MatrixView<T>(together.data(), m, n));
-        CAPTURE(m);
-        CHECK(std::equal(together.begin(), together.begin() + static_cast<std::ptrdiff_t>(m * n),
-                         alone.begin() + static_cast<std::ptrdiff_t>(first * n)));
+    constexpr std::size_t most = 81;
+    // Few rows and columns make an element the sum of several sums; a k of more than one slice; k odd.
+    for (auto [k, n] : {std::pair(300, 211), std::pair(101, 16), std::pair(192, 9), std::pair(193, 9)}) {
+        const auto columns = static_cast<std::size_t>(n);
+        Matrix<T> a(most, static_cast<std::size_t>(k), Layout::row_major, engine);
+        Matrix<T> b(static_cast<std::size_t>(k), columns, Layout::transposed, engine);
+        Packed<T> packed(b.view);
+        std::vector<T> alone(most * columns), together(most * columns);
+        for (std::size_t i = 0; i < most; ++i)
+            xtape::gemm(a.view.row_block(i, 1), packed.matrix, T(0),
+                        MatrixView<T>(alone.data() + i * columns, 1, columns));
+        for (std::size_t m = 1; m <= most; m += m < 21 ? 1 : 20) {
+            std::size_t first = most - m;
+            xtape::gemm(a.view.row_block(first, m), packed.matrix, T(0),
+                        MatrixView<T>(together.data(), m, columns));
+            CAPTURE(m, k, n);
+            CHECK(std::equal(together.begin(), together.begin() + static_cast<std::ptrdiff_t>(m * columns),
+                             alone.begin() + static_cast<std::ptrdiff_t>(first * columns)));
+        }
     }
+}
+
+TEMPLATE_TEST_CASE("gemm: packed, a block of columns gives the bits that the whole matrix gives there",
+                   "[gemm]", float, double) {
+    using T = TestType;
+    std::mt19937 engine(5);
+    const std::size_t width = xtape::packed_panel_width<T>();
+    // As few columns as make an element the sum of several sums, and many.
+    for (std::size_t n : {32 / sizeof(T) * 4 - 1, 3 * width + 5})
+        for (std::size_t m : {1u, 2u, 7u, 70u}) {
+            constexpr std::size_t k = 100;
+            Matrix<T> a(m, k, Layout::row_major, engine), b(k, n, Layout::transposed, engine);
+            Packed<T> packed(b.view);
+            std::vector<T> whole(m * n), parts(m * n);
+            xtape::gemm(a.view, packed.matrix, T(0), MatrixView<T>(whole.data(), m, n));
+            for (std::size_t begin = 0; begin < n; begin += width) {
+                const std::size_t count = std::min(width, n - begin);
+                xtape::gemm(a.view, packed.matrix.columns(begin, count), T(0),
+                            MatrixView<T>(parts.data(), m, n).column_block(begin, count));
+            }
+            CAPTURE(m, n);
+            CHECK(parts == whole);
+        }
+}
+
+TEMPLATE_TEST_CASE("gemm: packing a block of columns after the other packs the matrix", "[gemm]", float,
+                   double) {
+    using T = TestType;
+    std::mt19937 engine(6);
+    const std::size_t width = xtape::packed_panel_width<T>(), k = 31, n = 2 * width + 3;
+    for (Layout layout : layouts) {
+        Matrix<T> b(k, n, layout, engine);
+        Packed<T> whole(b.view), parts(b.view);
+        const std::size_t size = xtape::packed_size<T>(k, n);
+        T* const memory = parts.memory.get();
+        std::fill_n(memory, size, T(-77));
+        for (std::size_t begin : {width, std::size_t(0), 2 * width}) {
+            const auto part = xtape::pack_columns(b.view, begin, std::min(width, n - begin), memory);
+            CHECK(part.data == whole.matrix.columns(begin, part.cols).data - whole.matrix.data + memory);
+        }
+        CAPTURE(static_cast<int>(layout));
+        CHECK(std::equal(memory, memory + size, whole.memory.get()));
+    }
+}
+
+TEST_CASE("gemm: a block of packed columns begins and ends with a panel", "[gemm]") {
+    std::vector<double> memory(400, 1.0);
+    const std::size_t width = xtape::packed_panel_width<double>();
+    const Packed<double> packed(MatrixView<const double>(memory.data(), 2, width + 3));
+    CHECK(packed.matrix.columns(width, 3).cols == 3);
+    CHECK(packed.matrix.columns(0, width).cols == width);
+    CHECK_THROWS_AS(packed.matrix.columns(1, width), xtape::ShapeError);
+    CHECK_THROWS_AS(packed.matrix.columns(0, width + 1), xtape::ShapeError);
+    CHECK_THROWS_AS(packed.matrix.columns(width, 4), xtape::ShapeError);
+}
+
+TEST_CASE("gemm: the bits don't depend on BLAS's number of threads, which stays the user's", "[gemm]") {
+    if (openblas_set_num_threads == nullptr) return;
+    struct Restore {
+        int count = openblas_get_num_threads();
+        ~Restore() { openblas_set_num_threads(count); }
+    } restore;
+    std::mt19937 engine(7);
+    for (Size s : {Size{1, 700, 900}, Size{900, 700, 1}, Size{100, 90, 80}, Size{200, 300, 250}})
+        for (Layout left : {Layout::row_major, Layout::transposed})
+            for (Layout right : {Layout::row_major, Layout::transposed}) {
+                const Matrix<float> a(s.m, s.k, left, engine), b(s.k, s.n, right, engine);
+                std::vector<float> results[2];
+                for (int threads : {1, 2}) {
+                    openblas_set_num_threads(threads);
+                    std::vector<float>& result = results[threads - 1];
+                    result.resize(s.m * s.n);
+                    xtape::gemm(a.view, b.view, 0.0f, MatrixView<float>(result.data(), s.m, s.n));
+                    CHECK(openblas_get_num_threads() == threads);
+                }
+                CAPTURE(s.m, s.k, s.n, static_cast<int>(left), static_cast<int>(right));
+                CHECK(results[0] == results[1]);
+            }
 }
 
 TEMPLATE_TEST_CASE("gemm: packed, a column whose strides are both 1 is multiplied like any other", "[gemm]",

@@ -96,7 +96,7 @@ public:
         this->leaves_.push_back(this->x_);
     }
 
-    std::string name() const override { return "libtorch module"; }
+    Author author() const override { return Author::libtorch_module; }
 
     Results<T> results() override {
         auto gradient = [this](std::size_t i) { return swapped(this->leaves_[i].grad()); };
@@ -137,7 +137,7 @@ public:
         for (torch::Tensor& leaf : this->leaves_) leaf.requires_grad_();
     }
 
-    std::string name() const override { return "libtorch cell of ops"; }
+    Author author() const override { return Author::libtorch_cell; }
 
     Results<T> results() override {
         auto gradient = [this](std::size_t i) { return buffer<T>(this->leaves_[i].grad()); };
@@ -169,6 +169,12 @@ private:
                 auto z = torch::sigmoid(from[1] + torch::linear(h, w[1]));
                 auto candidate = torch::tanh(from[2] + torch::linear(r * h, w[2]));
                 h = (1 - z) * candidate + z * h;
+            } else if (this->p_.cell == Cell::mgu) {
+                auto w = w_h.chunk(2, 0);
+                auto from = from_x.chunk(2, 1);
+                auto f = torch::sigmoid(from[0] + torch::linear(h, w[0]));
+                auto candidate = torch::tanh(from[1] + torch::linear(f * h, w[1]));
+                h = (1 - f) * h + f * candidate;
             } else {
                 auto from = from_x.chunk(3, 1), from_h = torch::linear(h, w_h).chunk(3, 1);
                 auto r = torch::sigmoid(from[0] + from_h[0]), z = torch::sigmoid(from[1] + from_h[1]);
@@ -186,8 +192,9 @@ private:
 template <class T>
 Contenders<T> libtorch_contenders(const Problem<T>& problem) {
     Contenders<T> result;
-    // PyTorch has no module for the original GRU.
-    if (problem.cell != Cell::gru) result.push_back(std::make_unique<LibTorchModule<T>>(problem));
+    // PyTorch has no module for the original GRU and for the minimal gated unit.
+    if (problem.cell != Cell::gru && problem.cell != Cell::mgu)
+        result.push_back(std::make_unique<LibTorchModule<T>>(problem));
     result.push_back(std::make_unique<LibTorchCell<T>>(problem));
     return result;
 }

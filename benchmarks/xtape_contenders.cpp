@@ -5,6 +5,7 @@
 
 #include "autograd/autograd.hpp"
 #include "benchmarks/contender.hpp"
+#include "benchmarks/user_cells.hpp"
 #include "nn/nn.hpp"
 
 namespace bench {
@@ -14,13 +15,6 @@ using xtape::Parameter;
 using xtape::Shape;
 using xtape::Tape;
 using xtape::Var;
-
-template <class T>
-Parameter<T> parameter(const Shape& shape, const Buffer<T>& values) {
-    Parameter<T> result(shape);
-    std::copy(values.begin(), values.end(), result.data());
-    return result;
-}
 
 template <class T>
 Buffer<T> gradient(Parameter<T>& p) {
@@ -37,6 +31,12 @@ public:
         tape_.clear();
         outputs_ = forward(tape_.watch(x_));
         backward(outputs_, stop_gradient(tape_.watch(dh_)));
+    }
+
+    std::size_t packed_bytes() override {
+        std::size_t bytes = 0;
+        for (const auto& copy : tape_.products().packed) bytes += copy.bytes;
+        return bytes;
     }
 
 protected:
@@ -87,7 +87,7 @@ public:
         }
     }
 
-    std::string name() const override { return "xtape nn"; }
+    Author author() const override { return Author::nn; }
 
     Results<T> results() override {
         Results<T> result{this->outputs(), gradient(this->x_), {}, {}, {}, {}};
@@ -127,51 +127,33 @@ private:
     Cell cell_;
 };
 
-/// An LSTM as a user writes it, without nn's cells: two weights and the equations.
-template <class T>
-struct UserCell {
-    struct State {
-        Var<T> h, c;
-    };
-    Parameter<T> w_x, w_h, bias;
-
-    auto on(Tape<T>& tape) const {
-        Var<T> wx = transpose(tape.watch(w_x)), wh = transpose(tape.watch(w_h)), b = tape.watch(bias);
-        return xtape::nn::every_step([=](const Var<T>& x, const State& s) -> State {
-            auto [i, f, o, g] = xtape::split<4>(matmul(x, wx) + matmul(s.h, wh) + b);
-            Var<T> c = sigmoid(f) * s.c + sigmoid(i) * tanh(g);
-            return {sigmoid(o) * tanh(c), c};
-        });
-    }
-};
-
-template <class T>
-class UserLstm : public OnTape<T> {
+/// A cell of user_cells.hpp, unrolled.
+template <class T, template <class> class Cell>
+class OwnCell : public OnTape<T> {
 public:
-    explicit UserLstm(const Problem<T>& problem)
-        : OnTape<T>(problem),
-          cell_{parameter({4 * problem.size.hidden, problem.size.inputs}, problem.w_x),
-                parameter({4 * problem.size.hidden, problem.size.hidden}, problem.w_h),
-                parameter({4 * problem.size.hidden}, problem.bias)} {}
+    explicit OwnCell(const Problem<T>& problem) : OnTape<T>(problem), cell_(problem) {}
 
-    std::string name() const override { return "xtape, user's LSTM"; }
+    Author author() const override { return Author::user; }
 
     Results<T> results() override {
         return {this->outputs(),     gradient(this->x_),   gradient(cell_.w_x),
-                gradient(cell_.w_h), gradient(cell_.bias), {}};
+                gradient(cell_.w_h), gradient(cell_.bias), gradient(cell_.bias_n)};
     }
 
 private:
     void zero_grad() override {
-        for (Parameter<T>* p : {&cell_.w_x, &cell_.w_h, &cell_.bias}) p->zero_grad();
+        for (Parameter<T>* p : {&cell_.w_x, &cell_.w_h, &cell_.bias, &cell_.bias_n}) p->zero_grad();
     }
 
     Var<T> forward(const Var<T>& x) override {
-        Var<T> zero = xtape::nn::zeros(this->tape_, Shape{this->p_.size.batch, this->p_.size.hidden});
-        return xtape::nn::unroll(cell_, x, {zero, zero}).outputs;
+        const Var<T> zero = xtape::nn::zeros(this->tape_, Shape{this->p_.size.batch, this->p_.size.hidden});
+        if constexpr (xtape::is_var<typename Cell<T>::State>)
+            return xtape::nn::unroll(cell_, x, zero).outputs;
+        else
+            return xtape::nn::unroll(cell_, x, {zero, zero}).outputs;
     }
 
-    UserCell<T> cell_;
+    Cell<T> cell_;
 };
 
 }  // namespace
@@ -181,21 +163,28 @@ Contenders<T> xtape_contenders(const Problem<T>& problem) {
     const std::size_t inputs = problem.size.inputs, hidden = problem.size.hidden;
     xtape::nn::Engine engine(1);
     Contenders<T> result;
-    auto add = [&](auto cell) {
+    const auto add = [&](auto cell) {
         result.push_back(std::make_unique<BuiltIn<T, decltype(cell)>>(problem, std::move(cell)));
     };
+    const auto add_own = [&]<template <class> class Own>() {
+        result.push_back(std::make_unique<OwnCell<T, Own>>(problem));
+    };
+    using namespace xtape::nn;
     switch (problem.cell) {
-        case Cell::rnn: add(xtape::nn::RNNCell<T>(inputs, hidden, engine)); break;
+        case Cell::rnn: add(RNNCell<T>(inputs, hidden, engine)); break;
         case Cell::lstm:
-            add(xtape::nn::LSTMCell<T>(inputs, hidden, engine));
-            result.push_back(std::make_unique<UserLstm<T>>(problem));
+            add(LSTMCell<T>(inputs, hidden, engine));
+            add_own.template operator()<UserLstm>();
             break;
         case Cell::gru:
-            add(xtape::nn::GRUCell<T>(inputs, hidden, engine, xtape::nn::Reset::before_product));
+            add(GRUCell<T>(inputs, hidden, engine, Reset::before_product));
+            add_own.template operator()<UserGru>();
             break;
         case Cell::gru_reset_after:
-            add(xtape::nn::GRUCell<T>(inputs, hidden, engine, xtape::nn::Reset::after_product));
+            add(GRUCell<T>(inputs, hidden, engine, Reset::after_product));
+            add_own.template operator()<UserGruResetAfter>();
             break;
+        case Cell::mgu: add_own.template operator()<UserMgu>(); break;
     }
     return result;
 }

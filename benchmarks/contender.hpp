@@ -72,12 +72,17 @@ public:
 template <class T>
 using Contenders = std::vector<std::unique_ptr<Contender<T>>>;
 
+/// How xtape's contenders use their tape.
+struct TapeOptions {
+    bool release_values = false;
+};
+
 /// Each in its own file; a library that isn't there, or has no such cell or type, contributes none. The problem
 /// outlives its contenders.
 template <class T>
 Contenders<T> handwritten_contenders(const Problem<T>& problem);
 template <class T>
-Contenders<T> xtape_contenders(const Problem<T>& problem);
+Contenders<T> xtape_contenders(const Problem<T>& problem, const TapeOptions& options = {});
 template <class T>
 Contenders<T> onednn_contenders(const Problem<T>& problem);
 template <class T>

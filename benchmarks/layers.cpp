@@ -1,9 +1,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
-#include <iterator>
+#include <string>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "benchmarks/author_times.hpp"
@@ -32,13 +31,6 @@ Targets targets(const AuthorTimes<T>& time, const Size& size) {
     return result;
 }
 
-/// In float, what the rows of double are compared with: only by hand and by xtape.
-Contenders<float> in_float(const Problem<float>& problem) {
-    Contenders<float> all = handwritten_contenders(problem), more = xtape_contenders(problem);
-    std::move(more.begin(), more.end(), std::back_inserter(all));
-    return all;
-}
-
 class GeometricMean {
 public:
     void add(double ratio) {
@@ -59,8 +51,9 @@ bool print_row(Cell cell, const Size& size, double seconds, double peak, bool he
     constexpr bool beside_float = std::is_same_v<T, double>;
     const Problem<T> problem = make_problem<T>(cell, size);
     const Contenders<T> all = all_contenders(problem);
+    // In float only what the rows of double are compared with.
     const Problem<float> float_problem = make_problem<float>(cell, beside_float ? size : Size{1, 2, 1, 1});
-    const Contenders<float> floats = beside_float ? in_float(float_problem) : Contenders<float>();
+    const Contenders<float> floats = beside_float ? own_contenders(float_problem) : Contenders<float>();
     if (header) {
         std::printf("%-16s %10s", "B,T,D,H", "floor");
         AuthorTimes<T>::print_header(all);
@@ -80,7 +73,7 @@ bool print_row(Cell cell, const Size& size, double seconds, double peak, bool he
         const Author author = floats[i]->author();
         const double ratio = time[author] / medians[all.size() + i];
         std::printf(" %26.2f", ratio);
-        row.at_most(std::string(name(author)) + " / float", ratio, 2.3);
+        if (author != Author::hand) row.at_most(std::string(name(author)) + " / float", ratio, 2.3);
     }
     std::printf("  %s\n", row.verdict().c_str());
     std::fflush(stdout);

@@ -1,7 +1,5 @@
 #include <cstddef>
 #include <cstdio>
-#include <iterator>
-#include <utility>
 
 #include "benchmarks/author_times.hpp"
 #include "benchmarks/problem.hpp"
@@ -14,8 +12,7 @@ namespace {
 
 bool print_row(Cell cell, const Size& size, double seconds, bool header) {
     const Problem<float> problem = make_problem<float>(cell, size);
-    Contenders<float> all = handwritten_contenders(problem), ours = xtape_contenders(problem);
-    std::move(ours.begin(), ours.end(), std::back_inserter(all));
+    const Contenders<float> all = own_contenders(problem);
     if (header) {
         std::printf("%-18s", "B,T,D,H");
         AuthorTimes<float>::print_header(all);

@@ -19,6 +19,9 @@ std::string text_of(const Size& size);
 template <class T>
 Problem<T> make_problem(Cell cell, const Size& size);
 
+/// The hand-written code and xtape.
+template <class T>
+Contenders<T> own_contenders(const Problem<T>& problem);
 /// Everyone who is there.
 template <class T>
 Contenders<T> all_contenders(const Problem<T>& problem);

@@ -1,11 +1,8 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
-#include <vector>
 
-#include "benchmarks/contender.hpp"
-#include "nn/nn.hpp"
+#include "benchmarks/nn_cells.hpp"
 
 // Cells as a user writes them, without nn's: weights and equations. Each weight is one matrix with the rows of all gates.
 
@@ -14,7 +11,7 @@ namespace bench {
 template <class T>
 xtape::Parameter<T> parameter(const xtape::Shape& shape, const Buffer<T>& values) {
     xtape::Parameter<T> result(shape);
-    std::copy(values.begin(), values.end(), result.data());
+    fill(result, values);
     return result;
 }
 
@@ -64,8 +61,8 @@ struct UserGru : Weights<T> {
         const Var w_n = slice(w, 1, 2 * H), u_n = slice(u, 1, 2 * H), b_n = slice(b, 0, 2 * H);
         return xtape::nn::every_step([=](const Var& x, const Var& h) -> Var {
             const auto [r, z] = xtape::split<2>(matmul(x, w_rz) + matmul(h, u_rz) + b_rz);
-            const Var n = tanh(matmul(x, w_n) + matmul(sigmoid(r) * h, u_n) + b_n);
-            return n + sigmoid(z) * (h - n);
+            const Var n = matmul(x, w_n) + matmul(sigmoid(r) * h, u_n) + b_n;
+            return h + (1 - sigmoid(z)) * (tanh(n) - h);
         });
     }
 };
@@ -83,8 +80,8 @@ struct UserGruResetAfter : Weights<T> {
         return xtape::nn::every_step([=](const Var& x, const Var& h) -> Var {
             const auto [x_r, x_z, x_n] = xtape::split<3>(matmul(x, w) + b);
             const auto [h_r, h_z, h_n] = xtape::split<3>(matmul(h, u));
-            const Var n = tanh(x_n + sigmoid(x_r + h_r) * (h_n + c_n));
-            return n + sigmoid(x_z + h_z) * (h - n);
+            const auto n = tanh(x_n + sigmoid(x_r + h_r) * (h_n + c_n));
+            return h + (1 - sigmoid(x_z + h_z)) * (n - h);
         });
     }
 };
@@ -100,11 +97,12 @@ struct UserMgu : Weights<T> {
         const auto H = static_cast<std::ptrdiff_t>(this->w_h.shape()[1]);
         const Var w = transpose(tape.watch(this->w_x)), u = transpose(tape.watch(this->w_h)),
                   b = tape.watch(this->bias);
-        const Var u_f = slice(u, 1, 0, H), u_n = slice(u, 1, H);
+        const Var w_f = slice(w, 1, 0, H), u_f = slice(u, 1, 0, H), b_f = slice(b, 0, 0, H);
+        const Var w_n = slice(w, 1, H), u_n = slice(u, 1, H), b_n = slice(b, 0, H);
         return xtape::nn::every_step([=](const Var& x, const Var& h) -> Var {
-            const auto [x_f, x_n] = xtape::split<2>(matmul(x, w) + b);
-            const Var f = sigmoid(x_f + matmul(h, u_f));
-            return (1 - f) * h + f * tanh(x_n + matmul(f * h, u_n));
+            const Var f = sigmoid(matmul(x, w_f) + matmul(h, u_f) + b_f);
+            const Var n = matmul(x, w_n) + matmul(f * h, u_n) + b_n;
+            return h + f * (tanh(n) - h);
         });
     }
 };

@@ -5,6 +5,7 @@
 
 #include "autograd/autograd.hpp"
 #include "benchmarks/contender.hpp"
+#include "benchmarks/nn_cells.hpp"
 #include "benchmarks/user_cells.hpp"
 #include "nn/nn.hpp"
 
@@ -30,7 +31,7 @@ public:
         zero_grad();
         tape_.clear();
         outputs_ = forward(tape_.watch(x_));
-        backward(outputs_, stop_gradient(tape_.watch(dh_)));
+        backward(outputs_, stop_gradient(tape_.watch(dh_)), {.release_values = options_.release_values});
     }
 
     std::size_t packed_bytes() override {
@@ -40,8 +41,9 @@ public:
     }
 
 protected:
-    explicit OnTape(const Problem<T>& problem)
+    OnTape(const Problem<T>& problem, const TapeOptions& options)
         : p_(problem),
+          options_(options),
           x_(parameter({problem.size.steps, problem.size.batch, problem.size.inputs}, problem.x)),
           dh_(parameter({problem.size.steps, problem.size.batch, problem.size.hidden}, problem.dh)) {}
 
@@ -55,6 +57,7 @@ protected:
     }
 
     const Problem<T>& p_;
+    TapeOptions options_;
     Parameter<T> x_, dh_;
     Tape<T> tape_;
     Var<T> outputs_;
@@ -64,27 +67,9 @@ protected:
 template <class T, class Cell>
 class BuiltIn : public OnTape<T> {
 public:
-    BuiltIn(const Problem<T>& problem, Cell cell) : OnTape<T>(problem), cell_(std::move(cell)) {
-        const Size s = problem.size;
-        if constexpr (requires { cell_.w_xh; }) {
-            fill(cell_.w_xh, problem.w_x);
-            fill(cell_.w_hh, problem.w_h);
-            fill(cell_.b_h, problem.bias);
-        } else if constexpr (requires { cell_.weight_x; }) {
-            fill(cell_.weight_x, problem.w_x);
-            fill(cell_.weight_h, problem.w_h);
-            fill(cell_.bias, problem.bias);
-            fill(cell_.bias_n, problem.bias_n);
-        } else {
-            // One weight (4H, D + H).
-            const std::size_t rows = 4 * s.hidden, cols = s.inputs + s.hidden;
-            for (std::size_t i = 0; i < rows; ++i) {
-                std::copy_n(problem.w_x.data() + i * s.inputs, s.inputs, cell_.weight.data() + i * cols);
-                std::copy_n(problem.w_h.data() + i * s.hidden, s.hidden,
-                            cell_.weight.data() + i * cols + s.inputs);
-            }
-            fill(cell_.bias, problem.bias);
-        }
+    BuiltIn(const Problem<T>& problem, const TapeOptions& options, Cell cell)
+        : OnTape<T>(problem, options), cell_(std::move(cell)) {
+        fill_cell(cell_, problem);
     }
 
     Author author() const override { return Author::nn; }
@@ -116,9 +101,6 @@ public:
     }
 
 private:
-    static void fill(Parameter<T>& p, const Buffer<T>& values) {
-        std::copy(values.begin(), values.end(), p.data());
-    }
     void zero_grad() override {
         cell_.visit([](const char*, Parameter<T>& p) { p.zero_grad(); });
     }
@@ -131,7 +113,8 @@ private:
 template <class T, template <class> class Cell>
 class OwnCell : public OnTape<T> {
 public:
-    explicit OwnCell(const Problem<T>& problem) : OnTape<T>(problem), cell_(problem) {}
+    OwnCell(const Problem<T>& problem, const TapeOptions& options)
+        : OnTape<T>(problem, options), cell_(problem) {}
 
     Author author() const override { return Author::user; }
 
@@ -159,15 +142,15 @@ private:
 }  // namespace
 
 template <class T>
-Contenders<T> xtape_contenders(const Problem<T>& problem) {
+Contenders<T> xtape_contenders(const Problem<T>& problem, const TapeOptions& options) {
     const std::size_t inputs = problem.size.inputs, hidden = problem.size.hidden;
     xtape::nn::Engine engine(1);
     Contenders<T> result;
     const auto add = [&](auto cell) {
-        result.push_back(std::make_unique<BuiltIn<T, decltype(cell)>>(problem, std::move(cell)));
+        result.push_back(std::make_unique<BuiltIn<T, decltype(cell)>>(problem, options, std::move(cell)));
     };
     const auto add_own = [&]<template <class> class Own>() {
-        result.push_back(std::make_unique<OwnCell<T, Own>>(problem));
+        result.push_back(std::make_unique<OwnCell<T, Own>>(problem, options));
     };
     using namespace xtape::nn;
     switch (problem.cell) {
@@ -189,7 +172,7 @@ Contenders<T> xtape_contenders(const Problem<T>& problem) {
     return result;
 }
 
-template Contenders<float> xtape_contenders(const Problem<float>&);
-template Contenders<double> xtape_contenders(const Problem<double>&);
+template Contenders<float> xtape_contenders(const Problem<float>&, const TapeOptions&);
+template Contenders<double> xtape_contenders(const Problem<double>&, const TapeOptions&);
 
 }  // namespace bench

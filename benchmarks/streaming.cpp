@@ -16,7 +16,7 @@
 namespace bench {
 namespace {
 
-constexpr std::size_t steps = 100;
+constexpr std::size_t steps = 1000;
 
 template <class T>
 Buffer<T> stream(Streamer<T>& streamer, const Problem<T>& problem) {

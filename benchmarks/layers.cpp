@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "benchmarks/author_times.hpp"
-#include "benchmarks/fma_rate.hpp"
+#include "benchmarks/floors.hpp"
 #include "benchmarks/problem.hpp"
 #include "benchmarks/tables.hpp"
 #include "benchmarks/targets.hpp"
@@ -83,7 +83,7 @@ bool print_row(Cell cell, const Size& size, double seconds, double peak, bool he
 
 template <class T>
 bool compare(const Settings& settings) {
-    const double peak = fma_rate<T>(0.2);
+    const double peak = fma_peak<T>() * 1e-9;
     std::printf(
         "\nLayers in %s, forward and backward, µs (and as a multiple of the hand-written code's).\n"
         "floor: the products alone at the %.0f GFLOP/s that this core reaches in registers\n",

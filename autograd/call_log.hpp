@@ -8,19 +8,22 @@
 #include <span>
 #include <vector>
 
+#include "autograd/team.hpp"
+
 namespace xtape {
 
 /// A piece of raw work, such as a loop over rows or a product, without the addresses it works on.
 template <class T>
 struct RawCall {
     using Numbers = std::array<std::size_t, 8>;
-    using Run = void (*)(const RawCall&, T* const* addresses);
+    using Run = void (*)(const RawCall&, T* const* addresses, Part part);
 
     Run run;
     const void* code = nullptr;  // what `run` needs beside numbers and addresses: a kernel, a packed matrix
     Numbers numbers{};
     std::span<const T> constants{};
     std::span<const std::ptrdiff_t> strides{};
+    Work work{};              // if several threads may do it together
     std::uint32_t first = 0;  // where its addresses begin
     std::uint32_t count = 0;
 };
@@ -70,13 +73,23 @@ public:
         return true;
     }
 
-    /// Does the next step, after follows() said that there is one.
-    void repeat() {
-        for (std::size_t k = 0; k < addresses_.size(); ++k) {
-            addresses_[k] =
-                reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(addresses_[k]) + distances_[k]);
+    /// Does the next `count` steps, after follows() said that there are some.
+    void repeat(std::size_t count, Team& team) {
+        std::size_t shared = 0;
+        for (const RawCall<T>& call : calls_) {
+            if (team.parts(call.work) > 1) shared += call.work.nanoseconds;
         }
-        for (const RawCall<T>& call : calls_) call.run(call, addresses_.data() + call.first);
+        team.wake_for(count * shared);
+        for (; count > 0; --count) {
+            for (std::size_t k = 0; k < addresses_.size(); ++k) {
+                addresses_[k] =
+                    reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(addresses_[k]) + distances_[k]);
+            }
+            for (const RawCall<T>& call : calls_) {
+                T* const* const addresses = addresses_.data() + call.first;
+                team.run(call.work, [&](Part part) { call.run(call, addresses, part); });
+            }
+        }
     }
 
 private:

@@ -37,6 +37,26 @@ MatrixView<T> matrix_target(Sweep<T>& sweep, NodeIndex index, bool& first) {
     return *as_rows(target.data, node.shape, target.strides);
 }
 
+/// c = a b + beta c, shared by threads: the rows of c are dealt out, or its columns if those are more. A part is no smaller
+/// than what is multiplied by a packed copy of b, so that its bits are those of the whole product.
+template <class T>
+void multiply_together(Tape<T>& tape, const MatrixView<const T>& a, const MatrixView<const T>& b, T beta,
+                       const MatrixView<T>& c) {
+    constexpr std::size_t smallest_part = std::size_t{1} << 22;
+    const bool by_rows = c.rows >= c.cols;
+    const std::size_t size = c.rows * a.cols * c.cols;
+    const std::size_t units = multiplies_packed<T>(size) ? size / smallest_part : 1;
+    tape.team().run(Work{size / 100, units}, [&](Part part) {
+        const std::size_t extent = by_rows ? c.rows : c.cols;
+        const std::size_t begin = part.begin(extent);
+        const std::size_t count = part.end(extent) - begin;
+        if (by_rows)
+            gemm<T>(a.row_block(begin, count), b, beta, c.row_block(begin, count));
+        else
+            gemm<T>(a, b.column_block(begin, count), beta, c.column_block(begin, count));
+    });
+}
+
 /// db += aᵀ dy, for a gradient that lies in either order.
 template <class T>
 void add_matrix_gradient(Sweep<T>& sweep, NodeIndex b, MatrixView<const T> a, MatrixView<const T> dy) {
@@ -44,9 +64,9 @@ void add_matrix_gradient(Sweep<T>& sweep, NodeIndex b, MatrixView<const T> a, Ma
     const MatrixView<T> db = matrix_target(sweep, b, first);
     const T beta = first ? T(0) : T(1);
     if (takes_rows(db))
-        gemm<T>(a.transposed(), dy, beta, db);
+        multiply_together<T>(sweep.tape(), a.transposed(), dy, beta, db);
     else if (takes_rows(db.transposed()))
-        gemm<T>(dy.transposed(), a, beta, db.transposed());
+        multiply_together<T>(sweep.tape(), dy.transposed(), a, beta, db.transposed());
     else {
         // Neither rows nor columns lie side by side: a view with steps, or broadcast.
         std::vector<T> product(db.rows * db.cols);
@@ -204,7 +224,9 @@ void flush_chunk(Sweep<T>& sweep, std::size_t number) {
                                     ? sweep.whole_target(site.sequence, first)
                                     : sweep.target(site.sequence).data;
                 const MatrixView<T> dxs(data + (chunk.first_step + begin) * site.rows * inner, rows, inner);
-                gemm<T>(dy, matrix.transposed(), T(first ? 0 : 1), dxs);
+                const std::size_t chunks =
+                    (tape.at(site.sequence).shape[0] + site.steps_per_chunk - 1) / site.steps_per_chunk;
+                multiply(tape, dy, matrix.transposed(), site.owners[j], chunks, T(first ? 0 : 1), dxs);
             }
             if (!sweep.wants(b)) continue;
             if (hoisted) {

@@ -12,6 +12,7 @@
 
 #include <xtensor-blas/xblas.hpp>
 
+#include "autograd/kernels/kernels.hpp"
 #include "autograd/product_sizes.hpp"
 
 namespace xtape {
@@ -144,6 +145,13 @@ void gemm(MatrixView<const std::type_identity_t<T>> a, MatrixView<const std::typ
                          index(static_cast<std::size_t>(c.row_stride)));
 }
 
+template <class T>
+bool multiplies_packed(std::size_t multiplications) {
+    return kernels<T>().wide && multiplications > 1'000'000;
+}
+
+template bool multiplies_packed<float>(std::size_t);
+template bool multiplies_packed<double>(std::size_t);
 template void gemm<float>(MatrixView<const float>, MatrixView<const float>, float, MatrixView<float>);
 template void gemm<double>(MatrixView<const double>, MatrixView<const double>, double, MatrixView<double>);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <type_traits>
 
 #include "autograd/matrix_view.hpp"
@@ -15,5 +16,10 @@ namespace xtape {
 template <class T>
 void gemm(MatrixView<const std::type_identity_t<T>> a, MatrixView<const std::type_identity_t<T>> b,
           std::type_identity_t<T> beta, MatrixView<T> c);
+
+/// Whether products of so many multiplications are done by a packed copy of b, so that the bits of an element are the same
+/// in every block of the result that is as large.
+template <class T>
+bool multiplies_packed(std::size_t multiplications);
 
 }  // namespace xtape

@@ -156,7 +156,8 @@ std::size_t Steps<T>::repeat() {
             }
             ready = std::min(ready, entered[offset]);
         }
-        for (; step < ready; ++step) log.repeat();
+        log.repeat(ready - step, tape_.team());
+        step = ready;
     }
     using Nodes = typename Loop<T>::Nodes;
     auto* const nodes = tape_.template allocate_records<Nodes>(count + 2);

@@ -166,7 +166,7 @@ std::size_t Sweep<T>::repeatable_steps(const Loop<T>& loop, std::size_t step) co
 template <class T>
 void Sweep<T>::repeat_steps(const Loop<T>& loop, std::size_t step, std::size_t count) {
     CallLog<T>& log = tape_.logs_[step % 2];
-    for (std::size_t k = 0; k < count; ++k) log.repeat();
+    log.repeat(count, tape_.team());
 
     for (NodeIndex offset = 0; offset < loop.period; ++offset) {
         if (loop.products[offset] == nullptr || !slots_[loop.begin_of(step) + offset].waits) continue;

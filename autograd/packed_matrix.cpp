@@ -1,290 +1,65 @@
 #include "autograd/packed_matrix.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
-#include <utility>
 
-#include <xsimd/xsimd.hpp>
-
+#include "autograd/kernels/kernels.hpp"
 #include "autograd/product_sizes.hpp"
 
 namespace xtape {
 namespace {
 
-/// The micro-kernel and the panel layout for one instruction set. Arch is part of every name, so that builds
-/// for two instruction sets can live in one program.
-///
-/// Panel q holds columns [q w, q w + w), w = vectors · width, as k rows of w values; the last panel is as
-/// many whole vectors wide as its columns need, padded with zeros.
-template <class T, class Arch>
-struct PackedKernel {
-    using Vector = xsimd::batch<T, Arch>;
-    static constexpr std::size_t width = Vector::size;
-    static constexpr std::size_t vectors = 3;
-    static constexpr std::size_t panel_width = vectors * width;
-    /// BLAS chooses its kernels at run time: with 16-byte vectors there is no point in competing.
-    static constexpr bool wide = width * sizeof(T) >= 32;
-    /// 3 × 8 accumulators fill the 32 registers of AVX-512, 3 × 4 the 16 of AVX2 and SSE.
-    static constexpr std::size_t max_rows = width * sizeof(T) == 64 ? 8 : 4;
-    /// A panel of this many rows stays in the first-level cache while the rows of a pass over it.
-    static constexpr std::size_t depth = 192;
-    /// Rows of a that stay in the second-level cache while they meet all panels.
-    static constexpr std::size_t block_rows = 64;
-
-    /// What the products are added to: rows of values, the same one again and again with a stride of 0, or nothing.
-    struct Start {
-        const T* data = nullptr;
-        std::ptrdiff_t row_stride = 0;
-
-        Start() = default;
-        explicit Start(const T* row) : data(row) {}
-        explicit Start(const MatrixView<T>& c) : data(c.data), row_stride(c.row_stride) {}
-        Start from(std::size_t row, std::size_t column) const {
-            Start part = *this;
-            if (data != nullptr) {
-                part.data +=
-                    static_cast<std::ptrdiff_t>(row) * row_stride + static_cast<std::ptrdiff_t>(column);
-            }
-            return part;
-        }
-    };
-
-    static std::size_t padded(std::size_t n) { return (n + width - 1) / width * width; }
-
-    static void pack(const MatrixView<const T>& b, T* memory) {
-        for (std::size_t begin = 0; begin < b.cols; begin += panel_width) {
-            MatrixView<const T> columns = b.column_block(begin, std::min(panel_width, b.cols - begin));
-            MatrixView<T> panel(memory, b.rows, padded(columns.cols));
-            if (b.col_stride == 1)
-                for (std::size_t l = 0; l < b.rows; ++l)
-                    std::copy_n(columns.at(l, 0), columns.cols, panel.at(l, 0));
-            else
-                copy_transposed(columns, panel);
-            for (std::size_t l = 0; columns.cols < panel.cols && l < b.rows; ++l)
-                std::fill(panel.at(l, columns.cols), panel.at(l, 0) + panel.cols, T(0));
-            memory += panel.rows * panel.cols;
-        }
-    }
-
-    /// to(i, j) = from(i, j), from with contiguous columns and to with contiguous rows, by square blocks that
-    /// are transposed in registers of 16 bytes.
-    static void copy_transposed(const MatrixView<const T>& from, const MatrixView<T>& to) {
-        using Small = xsimd::make_sized_batch_t<T, 16 / sizeof(T)>;
-        constexpr std::size_t n = Small::size;
-        std::size_t rows = from.row_stride == 1 ? from.rows / n * n : 0, cols = from.cols / n * n;
-        for (std::size_t i = 0; i < rows; i += n)
-            for (std::size_t j = 0; j < cols; j += n) {
-                Small block[n];
-                each_of<n>([&](auto c) { block[c] = Small::load_unaligned(from.at(i, j + c)); });
-                // Interleaving each half with the other, log2(n) times, transposes.
-                for (std::size_t step = 1; step < n; step *= 2) {
-                    Small next[n];
-                    each_of<n / 2>([&](auto c) {
-                        next[2 * c] = xsimd::zip_lo(block[c], block[c + n / 2]);
-                        next[2 * c + 1] = xsimd::zip_hi(block[c], block[c + n / 2]);
-                    });
-                    each_of<n>([&](auto c) { block[c] = next[c]; });
-                }
-                each_of<n>([&](auto r) { block[r].store_unaligned(to.at(i + r, j)); });
-            }
-        for (std::size_t i = 0; i < from.rows; ++i)
-            for (std::size_t j = i < rows ? cols : 0; j < from.cols; ++j) to(i, j) = from(i, j);
-    }
-
-    /// c = a times the panels (+ c): R rows by P whole panels and then L vectors of the last one, which is L vectors
-    /// wide. A panel follows the one before it at panel_stride. Columns of padding are written too.
-    template <std::size_t R, std::size_t P, std::size_t L>
-    static void tile(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride, Start start,
-                     T* c, std::ptrdiff_t c_stride) {
-        constexpr std::size_t whole = P * vectors, all = whole + L;
-        Vector sum[R][all];
-        auto each = [](auto body) { each_of<R * all>([&](auto i) { body(i / all, i % all); }); };
-        auto address = [&](std::size_t r, std::size_t v) {
-            return c + static_cast<std::ptrdiff_t>(r) * c_stride + v * width;
-        };
-        if (start.data != nullptr)
-            each([&](auto r, auto v) {
-                sum[r][v] = Vector::load_unaligned(
-                    start.data + static_cast<std::ptrdiff_t>(r) * start.row_stride + v * width);
-            });
-        else
-            each([&](auto r, auto v) { sum[r][v] = Vector(T(0)); });
-        const T* left = a.data;
-        const T* last = panels + P * panel_stride;
-        for (std::size_t l = 0; l < a.cols;
-             ++l, left += a.col_stride, panels += panel_width, last += L * width) {
-            // The hardware doesn't look across the rows of other passes: without this a weight larger than
-            // the second-level cache costs a tenth.
-            if constexpr (R > 2)
-                each_of<all>([&](auto v) {
-                    __builtin_prefetch((P ? panels + 16 * panel_width : last + 16 * L * width) + v * width);
-                });
-            Vector right[all];
-            each_of<whole>([&](auto v) {
-                right[v] = Vector::load_aligned(panels + v / vectors * panel_stride + v % vectors * width);
-            });
-            each_of<L>([&](auto v) { right[whole + v] = Vector::load_aligned(last + v * width); });
-            each_of<R>([&](auto r) {
-                Vector x(left[static_cast<std::ptrdiff_t>(r) * a.row_stride]);
-                each_of<all>([&](auto v) { sum[r][v] = xsimd::fma(x, right[v], sum[r][v]); });
-            });
-        }
-        each([&](auto r, auto v) { sum[r][v].store_unaligned(address(r, v)); });
-    }
-
-    /// body(0), ..., body(N - 1), unrolled at any optimisation level: the sums must stay in registers.
-    template <std::size_t N, class Body>
-    static void each_of(Body body) {
-        [&]<std::size_t... I>(std::index_sequence<I...>) { (body(I), ...); }
-        (std::make_index_sequence<N>{});
-    }
-
-    using Tile = void (*)(const MatrixView<const T>&, const T*, std::size_t, Start, T*, std::ptrdiff_t);
-
-    template <std::size_t P, std::size_t L, std::size_t... R>
-    static constexpr std::array<Tile, sizeof...(R)> tiles_by_rows(std::index_sequence<R...>) {
-        return {&tile<R + 1, P, L>...};
-    }
-    template <std::size_t R, std::size_t... I>
-    static constexpr std::array<Tile, sizeof...(I)> tiles_by_vectors(std::index_sequence<I...>) {
-        return {&tile<R, (I + 1) / vectors, (I + 1) % vectors>...};
-    }
-
-    /// one_panel[v - 1][r - 1]: r rows by a panel of v vectors.
-    static constexpr std::array<std::array<Tile, max_rows>, vectors> one_panel = {
-        tiles_by_rows<0, 1>(std::make_index_sequence<max_rows>{}),
-        tiles_by_rows<0, 2>(std::make_index_sequence<max_rows>{}),
-        tiles_by_rows<1, 0>(std::make_index_sequence<max_rows>{})};
-
-    /// One or two rows have too few sums in flight to hide the latency of an addition: they take several panels
-    /// at once. one_row[v - 1] multiplies by v vectors of neighbouring panels.
-    static constexpr std::size_t max_panels = width * sizeof(T) == 64 ? 4 : 2;
-    static constexpr auto one_row = tiles_by_vectors<1>(std::make_index_sequence<max_panels * vectors>{});
-    static constexpr auto two_rows =
-        tiles_by_vectors<2>(std::make_index_sequence<max_panels / 2 * vectors>{});
-
-    /// By as many vectors as `together` says, or fewer.
-    static Tile tile_of(std::size_t rows, std::size_t count) {
-        return rows == 1   ? one_row[count - 1]
-               : rows == 2 ? two_rows[count - 1]
-                           : one_panel[count - 1][rows - 1];
-    }
-    static std::size_t together(std::size_t rows) {
-        return panel_width * (rows == 1 ? max_panels : rows == 2 ? max_panels / 2 : 1);
-    }
-
-    /// Whether a product is nothing but a tile for every few columns.
-    static bool is_tiles(const MatrixView<const T>& a, const MatrixView<T>& c) {
-        return c.rows > 0 && c.rows <= max_rows && c.cols > 0 && c.cols % width == 0 && a.cols > 0;
-    }
-    static void note_tiles(CallLog<T>& log, const MatrixView<const T>& a, const PackedMatrix<T>& b, bool adds,
-                           const MatrixView<T>& c) {
-        const std::size_t step = together(c.rows);
-        for (std::size_t begin = 0; begin < c.cols; begin += step) {
-            const Tile tile = tile_of(c.rows, std::min(step, c.cols - begin) / width);
-            log.add(
-                {.run = &run_tile,
-                 .code = b.data + b.rows * begin,
-                 .numbers = {reinterpret_cast<std::size_t>(tile), a.cols,
-                             static_cast<std::size_t>(a.row_stride), static_cast<std::size_t>(a.col_stride),
-                             b.rows * panel_width, adds, static_cast<std::size_t>(c.row_stride), c.rows}},
-                {a.data, c.at(0, begin)});
-        }
-    }
-    static void run_tile(const RawCall<T>& call, T* const* addresses) {
-        const auto& n = call.numbers;
-        const MatrixView<const T> a(addresses[0], n[7], n[1], static_cast<std::ptrdiff_t>(n[2]),
-                                    static_cast<std::ptrdiff_t>(n[3]));
-        const auto c_stride = static_cast<std::ptrdiff_t>(n[6]);
-        const Start start = n[5] != 0 ? Start(MatrixView<T>(addresses[1], n[7], 0, c_stride)) : Start();
-        reinterpret_cast<Tile>(n[0])(a, static_cast<const T*>(call.code), n[4], start, addresses[1],
-                                     c_stride);
-    }
-
-    static void multiply(const MatrixView<const T>& a, const PackedMatrix<T>& b, Start start,
-                         const MatrixView<T>& c) {
-        if (c.rows <= max_rows) return multiply_slice(a, b, 0, start, c);
-        std::size_t blocks = (c.rows + block_rows - 1) / block_rows, slices = (a.cols + depth - 1) / depth;
-        alignas(64) T copy[block_rows * depth];
-        for (std::size_t block = 0; block < blocks; ++block) {
-            std::size_t row = c.rows * block / blocks, rows = c.rows * (block + 1) / blocks - row;
-            for (std::size_t slice = 0; slice < slices; ++slice) {
-                std::size_t from = a.cols * slice / slices, count = a.cols * (slice + 1) / slices - from;
-                MatrixView<const T> left = a.row_block(row, rows).column_block(from, count);
-                if (b.cols >= 4 * panel_width) left = dense(left, copy);
-                MatrixView<T> result = c.row_block(row, rows);
-                multiply_slice(left, b, from, from > 0 ? Start(result) : start.from(row, 0), result);
-            }
-        }
-    }
-
-    /// The same values without gaps: rows a power of two apart fall on each other in the cache.
-    static MatrixView<const T> dense(const MatrixView<const T>& a, T* memory) {
-        if (a.row_stride == 1 && a.col_stride != 1) return dense(a.transposed(), memory).transposed();
-        MatrixView<T> copy(memory, a.rows, a.cols);
-        for (std::size_t i = 0; i < a.rows; ++i)
-            if (a.col_stride == 1)
-                std::copy_n(a.at(i, 0), a.cols, copy.at(i, 0));
-            else
-                for (std::size_t j = 0; j < a.cols; ++j) copy(i, j) = a(i, j);
-        return copy;
-    }
-
-    /// c = start + a times the rows of b from `from` on, as many as a has columns.
-    static void multiply_slice(const MatrixView<const T>& a, const PackedMatrix<T>& b, std::size_t from,
-                               Start start, const MatrixView<T>& c) {
-        const std::size_t step = together(c.rows);
-        for (std::size_t begin = 0; begin < b.cols; begin += step) {
-            std::size_t used = std::min(step, b.cols - begin);
-            const T* panels = b.data + b.rows * begin + from * padded(std::min(panel_width, used));
-            multiply_panels(a, panels, b.rows * panel_width, start.from(0, begin),
-                            c.column_block(begin, used));
-        }
-    }
-
-    static void multiply_panels(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
-                                Start start, const MatrixView<T>& c) {
-        if (c.rows <= max_rows) return multiply_rows(a, panels, panel_stride, start, c);
-        // Rows are dealt out evenly, so that no pass is left with a single one.
-        std::size_t passes = (c.rows + max_rows - 1) / max_rows;
-        for (std::size_t pass = 0; pass < passes; ++pass) {
-            std::size_t row = c.rows * pass / passes, rows = c.rows * (pass + 1) / passes - row;
-            multiply_rows(a.row_block(row, rows), panels, panel_stride, start.from(row, 0),
-                          c.row_block(row, rows));
-        }
-    }
-
-    /// Up to max_rows rows.
-    static void multiply_rows(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
-                              Start start, const MatrixView<T>& c) {
-        std::size_t count = padded(c.cols) / width;
-        Tile multiply = tile_of(c.rows, count);
-        if (c.cols == count * width) return multiply(a, panels, panel_stride, start, c.data, c.row_stride);
-        // The padding has no place in c: compute beside it.
-        alignas(64) T edge[max_rows * max_panels * panel_width];
-        MatrixView<T> beside(edge, c.rows, count * width);
-        for (std::size_t r = 0; start.data != nullptr && r < c.rows; ++r)
-            std::copy_n(start.from(r, 0).data, c.cols, beside.at(r, 0));
-        multiply(a, panels, panel_stride, start.data != nullptr ? Start(beside) : Start(), edge,
-                 beside.row_stride);
-        for (std::size_t r = 0; r < c.rows; ++r) std::copy_n(beside.at(r, 0), c.cols, c.at(r, 0));
-    }
-};
+// A product that is nothing but a tile for every few columns is noted as these tiles.
 
 template <class T>
-using Kernel = PackedKernel<T, xsimd::default_arch>;
+bool is_tiles(const Kernels<T>& kernels, const MatrixView<const T>& a, const MatrixView<T>& c) {
+    return c.rows > 0 && c.rows <= kernels.max_rows && c.cols > 0 && c.cols % kernels.width == 0 &&
+           a.cols > 0;
+}
+
+template <class T>
+void run_tile(const RawCall<T>& call, T* const* addresses, Part) {
+    const auto& n = call.numbers;
+    const MatrixView<const T> a(addresses[0], n[7], n[1], static_cast<std::ptrdiff_t>(n[2]),
+                                static_cast<std::ptrdiff_t>(n[3]));
+    const auto c_stride = static_cast<std::ptrdiff_t>(n[6]);
+    const ProductStart<T> start{n[5] != 0 ? addresses[1] : nullptr, c_stride};
+    reinterpret_cast<ProductTile<T>>(n[0])(a, static_cast<const T*>(call.code), n[4], start, addresses[1],
+                                           c_stride);
+}
+
+template <class T>
+void note_tiles(CallLog<T>& log, const Kernels<T>& kernels, const MatrixView<const T>& a,
+                const PackedMatrix<T>& b, bool adds, const MatrixView<T>& c) {
+    const std::size_t step = kernels.tile_columns(c.rows);
+    for (std::size_t begin = 0; begin < c.cols; begin += step) {
+        const ProductTile<T> tile = kernels.tile(c.rows, std::min(step, c.cols - begin) / kernels.width);
+        log.add(
+            {.run = &run_tile<T>,
+             .code = b.data + b.rows * begin,
+             .numbers = {reinterpret_cast<std::size_t>(tile), a.cols, static_cast<std::size_t>(a.row_stride),
+                         static_cast<std::size_t>(a.col_stride), b.rows * kernels.panel_width, adds,
+                         static_cast<std::size_t>(c.row_stride), c.rows}},
+            {a.data, c.at(0, begin)});
+    }
+}
 
 }  // namespace
 
 template <class T>
 std::size_t packed_size(std::size_t k, std::size_t n) {
-    return k * Kernel<T>::padded(n);
+    const std::size_t width = kernels<T>().width;
+    return k * ((n + width - 1) / width * width);
+}
+
+template <class T>
+std::size_t packed_panel_width() {
+    return kernels<T>().panel_width;
 }
 
 template <class T>
 PackedMatrix<T> pack(MatrixView<const T> b, std::type_identity_t<T>* memory) {
-    Kernel<T>::pack(b, memory);
+    kernels<T>().pack(b, memory);
     return {memory, b.rows, b.cols};
 }
 
@@ -296,15 +71,15 @@ void gemm(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
     if (a.cols == 0 && beta == T(0))
         for (std::size_t i = 0; i < c.rows; ++i) std::fill_n(c.at(i, 0), c.cols, T(0));
     if (a.cols == 0) return;
-    using Start = typename Kernel<T>::Start;
-    Kernel<T>::multiply(a, b, beta != T(0) ? Start(c) : Start(), c);
+    kernels<T>().multiply(a, b, {beta != T(0) ? c.data : nullptr, c.row_stride}, c);
 }
 
 template <class T>
 void note_gemm(CallLog<T>& log, MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
                std::type_identity_t<T> beta, MatrixView<T> c) {
-    if (Kernel<T>::is_tiles(a, c)) return Kernel<T>::note_tiles(log, a, b, beta != T(0), c);
-    const auto run = [](const RawCall<T>& call, T* const* addresses) {
+    const Kernels<T>& chosen = kernels<T>();
+    if (is_tiles<T>(chosen, a, c)) return note_tiles<T>(log, chosen, a, b, beta != T(0), c);
+    const auto run = [](const RawCall<T>& call, T* const* addresses, Part) {
         const auto& n = call.numbers;
         const MatrixView<const T> left(addresses[0], n[0], n[1], static_cast<std::ptrdiff_t>(n[3]),
                                        static_cast<std::ptrdiff_t>(n[4]));
@@ -327,7 +102,7 @@ void gemm_plus_row(MatrixView<const std::type_identity_t<T>> a, const PackedMatr
     if (a.cols == 0)
         for (std::size_t i = 0; i < c.rows; ++i) std::copy_n(row, c.cols, c.at(i, 0));
     else
-        Kernel<T>::multiply(a, b, typename Kernel<T>::Start(row), c);
+        kernels<T>().multiply(a, b, {row, 0}, c);
 }
 
 // In cycles per element of b, read off what benchmarks/products measures. BLAS is near the packed kernel in the plain
@@ -336,7 +111,7 @@ void gemm_plus_row(MatrixView<const std::type_identity_t<T>> a, const PackedMatr
 template <class T>
 bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses, bool transposed,
                   bool plus_row) {
-    if (!Kernel<T>::wide) return false;
+    if (!kernels<T>().wide) return false;
     const double rows = static_cast<double>(m);
     const double product = std::max(rows / 43, 1.0 / 12), packing = 0.6;
     double saved = (transposed ? 0.9 : m < 4 ? 0.3 : 0.05) * product;
@@ -345,6 +120,8 @@ bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses,
     return static_cast<double>(uses) * saved > packing;
 }
 
+template std::size_t packed_panel_width<float>();
+template std::size_t packed_panel_width<double>();
 template std::size_t packed_size<float>(std::size_t, std::size_t);
 template std::size_t packed_size<double>(std::size_t, std::size_t);
 template PackedMatrix<float> pack<float>(MatrixView<const float>, float*);

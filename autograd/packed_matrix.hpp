@@ -16,7 +16,16 @@ struct PackedMatrix {
     const T* data = nullptr;
     std::size_t rows = 0;
     std::size_t cols = 0;
+
+    /// Some of its columns, from a multiple of packed_panel_width() on.
+    PackedMatrix columns(std::size_t begin, std::size_t count) const {
+        return {data + rows * begin, rows, count};
+    }
 };
+
+/// How many columns lie together.
+template <class T>
+std::size_t packed_panel_width();
 
 /// How many values pack() writes for a k×n matrix.
 template <class T>

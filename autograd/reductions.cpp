@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "autograd/kernels/kernels.hpp"
 #include "autograd/rows.hpp"
 #include "autograd/strided.hpp"
 #include "autograd/sweep.hpp"
@@ -92,33 +93,13 @@ T choose(T a, T b) {
     return Op::value(Scalar<T>(a), Scalar<T>(b)).value;
 }
 
-template <class Op, class Arch, class T>
-T chosen_of_row(std::size_t n, const T* x, T best) {
-    using N = Pack<T, Arch>;
-    std::size_t i = 0;
-    if (n >= N::size) {
-        N lanes = N::load(x);
-        for (i = N::size; i + N::size <= n; i += N::size) lanes = Op::value(lanes, N::load(x + i));
-        T each[N::size];
-        lanes.store(each);
-        for (T lane : each) best = choose<Op>(best, lane);
-    }
-    for (; i < n; ++i) best = choose<Op>(best, x[i]);
-    return best;
-}
-
-template <class Op, class Arch, class T>
-void choose_from_row(std::size_t n, const T* x, T* best) {
-    using N = Pack<T, Arch>;
-    std::size_t i = 0;
-    for (; i + N::size <= n; i += N::size) Op::value(N::load(best + i), N::load(x + i)).store(best + i);
-    for (; i < n; ++i) best[i] = choose<Op>(best[i], x[i]);
-}
-
 template <class Op, class T>
 void choose_strided(const Shape& shape, const T* x, const Strides& x_strides, T* best,
                     const Strides& best_strides) {
-    using Arch = xsimd::default_arch;
+    constexpr bool is_max = std::is_same_v<Op, op::Maximum>;
+    const Kernels<T>& loops = kernels<T>();
+    const auto choose_row = is_max ? loops.max : loops.min;
+    const auto choose_each = is_max ? loops.max_each : loops.min_each;
     Rows<2> rows(shape);
     rows.add(x_strides);
     rows.add(best_strides);
@@ -129,9 +110,9 @@ void choose_strided(const Shape& shape, const T* x, const Strides& x_strides, T*
         T* to = best + rows.offset(1);
         const std::size_t n = rows.row_length();
         if (rows.inner_stride(0) == 1 && rows.inner_stride(1) == 0) {
-            *to = chosen_of_row<Op, Arch>(n, from, *to);
+            *to = choose_row(n, from, *to);
         } else if (rows.inner_stride(0) == 1 && rows.inner_stride(1) == 1) {
-            choose_from_row<Op, Arch>(n, from, to);
+            choose_each(n, from, to);
         } else {
             for (std::size_t i = 0; i < n; ++i, from += rows.inner_stride(0), to += rows.inner_stride(1)) {
                 *to = choose<Op>(*to, *from);

@@ -1,9 +1,9 @@
 #include "autograd/softmax.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
+#include "autograd/kernels/kernels.hpp"
 #include "autograd/reductions.hpp"
 #include "autograd/strided.hpp"
 #include "autograd/sweep.hpp"
@@ -11,66 +11,6 @@
 
 namespace xtape {
 namespace {
-
-// ---- rows of contiguous elements --------------------------------------------------------------------------------
-
-template <class T, class Arch>
-T largest(std::size_t n, const T* x) {
-    using N = Pack<T, Arch>;
-    N lanes(-std::numeric_limits<T>::infinity());
-    std::size_t i = 0;
-    for (; i + N::size <= n; i += N::size) lanes = maximum(lanes, N::load(x + i));
-    T each[N::size];
-    lanes.store(each);
-    Scalar<T> result = each[0];
-    for (T lane : each) result = maximum(result, Scalar<T>(lane));
-    for (; i < n; ++i) result = maximum(result, Scalar<T>(x[i]));
-    return result.value;
-}
-
-/// y = exp(x - shift)
-template <class T, class Arch>
-void exp_row(std::size_t n, const T* x, T shift, T* y) {
-    using N = Pack<T, Arch>;
-    std::size_t i = 0;
-    for (; i + N::size <= n; i += N::size) exp(N::load(x + i) - N(shift)).store(y + i);
-    if (i < n) exp(N::load_first(x + i, n - i) - N(shift)).store_first(y + i, n - i);
-}
-
-/// Σ exp(x - shift)
-template <class T, class Arch>
-T exp_sum(std::size_t n, const T* x, T shift) {
-    constexpr std::size_t piece = 512;
-    alignas(buffer_alignment) T exponentials[piece];
-    T sum = 0;
-    for (std::size_t begin = 0; begin < n; begin += piece) {
-        const std::size_t count = std::min(piece, n - begin);
-        exp_row<T, Arch>(count, x + begin, shift, exponentials);
-        sum += sum_row<T>(count, exponentials);
-    }
-    return sum;
-}
-
-template <class T, class Arch>
-T logsumexp_row(std::size_t n, const T* x) {
-    const T shift = largest<T, Arch>(n, x);
-    return std::isfinite(shift) ? shift + std::log(exp_sum<T, Arch>(n, x, shift)) : shift;
-}
-
-template <class T, class Arch>
-void softmax_row(std::size_t n, const T* x, T* y) {
-    exp_row<T, Arch>(n, x, largest<T, Arch>(n, x), y);
-    const T scale = 1 / sum_row<T>(n, y);
-    for (std::size_t i = 0; i < n; ++i) y[i] *= scale;
-}
-
-template <class T, class Arch>
-void log_softmax_row(std::size_t n, const T* x, T* y) {
-    const T shift = largest<T, Arch>(n, x);
-    const T rest = std::log(exp_sum<T, Arch>(n, x, shift));
-    // One after the other: in their sum the small one would lose its digits.
-    for (std::size_t i = 0; i < n; ++i) y[i] = (x[i] - shift) - rest;
-}
 
 // ---- any axes as rows -------------------------------------------------------------------------------------------
 
@@ -192,19 +132,19 @@ Var<T> logsumexp(const Var<T>& x, const Axes& axes, bool keepdims) {
     T* value = tape.allocate(element_count(result));
     const GroupedRows<T> rows(tape, from, reduced);
     for (std::size_t i = 0; i < rows.count(); ++i) {
-        value[i] = logsumexp_row<T, xsimd::default_arch>(rows.length(), rows.row(i));
+        value[i] = kernels<T>().logsumexp(rows.length(), rows.row(i));
     }
     return tape.record(logsumexp_rule<T>, {x}, result, value, tape.keep(kept));
 }
 
 template <class T>
 Var<T> softmax(const Var<T>& x, const Axes& axes) {
-    return map_rows(softmax_rule<T>, x, axes, &softmax_row<T, xsimd::default_arch>);
+    return map_rows(softmax_rule<T>, x, axes, kernels<T>().softmax);
 }
 
 template <class T>
 Var<T> log_softmax(const Var<T>& x, const Axes& axes) {
-    return map_rows(log_softmax_rule<T>, x, axes, &log_softmax_row<T, xsimd::default_arch>);
+    return map_rows(log_softmax_rule<T>, x, axes, kernels<T>().log_softmax);
 }
 
 #define XTAPE_INSTANTIATE(T)                                     \

@@ -5,19 +5,11 @@
 #include <utility>
 
 #include "autograd/arena.hpp"
-#include "autograd/pack.hpp"
+#include "autograd/kernels/kernels.hpp"
 #include "autograd/rows.hpp"
 
 namespace xtape {
 namespace {
-
-template <class T, class Arch>
-void add_dense_row(std::size_t n, const T* from, T* to) {
-    using N = Pack<T, Arch>;
-    std::size_t i = 0;
-    for (; i + N::size <= n; i += N::size) (N::load(to + i) + N::load(from + i)).store(to + i);
-    for (; i < n; ++i) to[i] += from[i];
-}
 
 template <class T>
 T sum_steps(std::size_t n, const T* from, std::ptrdiff_t stride) {
@@ -32,30 +24,11 @@ T sum_steps(std::size_t n, const T* from, std::ptrdiff_t stride) {
     return sum;
 }
 
-template <class T, class Arch>
-T sum_dense_row(std::size_t n, const T* from) {
-    using N = Pack<T, Arch>;
-    constexpr std::size_t block = 16 * N::size;
-    if (n > block) {
-        const std::size_t half = (n / 2 + N::size - 1) / N::size * N::size;
-        return sum_dense_row<T, Arch>(half, from) + sum_dense_row<T, Arch>(n - half, from + half);
-    }
-    N even(0), odd(0);
-    std::size_t i = 0;
-    for (; i + 2 * N::size <= n; i += 2 * N::size) {
-        even += N::load(from + i);
-        odd += N::load(from + i + N::size);
-    }
-    T sum = (even + odd).sum();
-    for (; i < n; ++i) sum += from[i];
-    return sum;
-}
-
 }  // namespace
 
 template <class T>
 T sum_row(std::size_t n, const T* from) {
-    return sum_dense_row<T, xsimd::default_arch>(n, from);
+    return kernels<T>().sum(n, from);
 }
 
 template <class T>
@@ -70,7 +43,7 @@ void copy_row(std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to, s
 template <class T>
 void add_row(std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to, std::ptrdiff_t to_stride) {
     if (from_stride == 1 && to_stride == 1) {
-        add_dense_row<T, xsimd::default_arch>(n, from, to);
+        kernels<T>().add(n, from, to);
     } else if (from_stride == 1 && to_stride == 0) {
         *to += sum_row(n, from);
     } else if (to_stride == 0) {

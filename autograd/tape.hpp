@@ -77,6 +77,11 @@ public:
     /// Bytes asked of the heap so far, for values and for gradients.
     std::size_t capacity() const { return values_.capacity() + gradients_.capacity(); }
 
+    /// Lets `count` threads, this one included, share the work of large statements and products; small ones stay with
+    /// one. Every result has the same bits, whatever the number. Throws std::invalid_argument if count is 0.
+    void set_threads(std::size_t count) { team_ = std::make_unique<Team>(count); }
+    std::size_t threads() const { return team_->size(); }
+
     /// Whether new values remember how they were made: see NoRecording.
     bool recording() const { return recording_; }
 
@@ -147,12 +152,14 @@ public:
     Var<T> borrow(const Shape& shape, T* value);
 
     Pool& gradients() { return gradients_; }
+    /// Those who share the work of `set_threads`.
+    Team& team() { return *team_; }
     /// Where raw calls are to be noted, if they are.
     CallLog<T>* log() const { return log_; }
     /// Makes a call that reads from one address and writes to another, and notes it.
     void make_call(const RawCall<T>& call, const T* from, T* to) {
         T* const addresses[] = {const_cast<T*>(from), to};
-        call.run(call, addresses);
+        team_->run(call.work, [&](Part part) { call.run(call, addresses, part); });
         if (log_ != nullptr) log_->add(call, {from, to});
     }
     /// Says that something was done that no call tells of.
@@ -263,6 +270,7 @@ private:
     void keep_gradient(NodeIndex index, T* gradient);
     void add_hook(const Var<T>& var, std::function<Var<T>(Var<T>)> hook);
 
+    std::unique_ptr<Team> team_ = std::make_unique<Team>();
     Arena values_;
     Pool gradients_;
     Distinct<Shape> shapes_;

@@ -38,6 +38,12 @@ private:
     Sweep<T>& sweep_;
 };
 
+/// Moving or adding so many elements, in each of so many units.
+Work moving(std::size_t elements, std::size_t units) {
+    constexpr std::size_t per_nanosecond = 8;
+    return {elements * units / per_nanosecond, units};
+}
+
 }  // namespace
 
 template <class T>
@@ -158,12 +164,12 @@ void Sweep<T>::release_chunk(std::size_t index) {
 /// Rows of n elements, `stride` apart.
 template <class T>
 void Sweep<T>::clear_rows(std::size_t rows, std::size_t n, std::size_t stride, T* to) {
-    const auto run = [](const RawCall<T>& call, T* const* addresses) {
+    const auto run = [](const RawCall<T>& call, T* const* addresses, Part part) {
         const auto& numbers = call.numbers;
-        for (std::size_t row = 0; row < numbers[0]; ++row)
+        for (std::size_t row = part.begin(numbers[0]); row < part.end(numbers[0]); ++row)
             std::memset(static_cast<void*>(addresses[1] + row * numbers[2]), 0, numbers[1] * sizeof(T));
     };
-    tape_.make_call({.run = run, .numbers = {rows, n, stride}}, nullptr, to);
+    tape_.make_call({.run = run, .numbers = {rows, n, stride}, .work = moving(n, rows)}, nullptr, to);
 }
 
 template <class T>
@@ -267,9 +273,9 @@ T* Sweep<T>::whole_target(NodeIndex index, bool& first) {
 template <class T>
 void Sweep<T>::add_rows(std::size_t rows, std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to,
                         std::ptrdiff_t to_stride, bool first) {
-    const auto run = [](const RawCall<T>& call, T* const* addresses) {
+    const auto run = [](const RawCall<T>& call, T* const* addresses, Part part) {
         const auto& numbers = call.numbers;
-        for (std::size_t row = 0; row < numbers[0]; ++row) {
+        for (std::size_t row = part.begin(numbers[0]); row < part.end(numbers[0]); ++row) {
             const T* const source = addresses[0] + row * numbers[2];
             T* const sum = addresses[1] + row * numbers[3];
             if (numbers[4] != 0)
@@ -280,7 +286,8 @@ void Sweep<T>::add_rows(std::size_t rows, std::size_t n, const T* from, std::ptr
     };
     tape_.make_call({.run = run,
                      .numbers = {rows, n, static_cast<std::size_t>(from_stride),
-                                 static_cast<std::size_t>(to_stride), first}},
+                                 static_cast<std::size_t>(to_stride), first},
+                     .work = moving(n, rows)},
                     from, to);
 }
 
@@ -322,11 +329,14 @@ void Sweep<T>::add_dense(NodeIndex index, const Shape& shape, const T* from) {
         Slot& slot = prepared(index);
         zero_if_fresh(slot, index);
         if (columns == 0) return;
-        const auto run = [](const RawCall<T>& call, T* const* addresses) {
-            add_columns(call.numbers[0], call.numbers[1], addresses[0],
-                        static_cast<std::ptrdiff_t>(call.numbers[1]), addresses[1]);
+        const auto run = [](const RawCall<T>& call, T* const* addresses, Part part) {
+            const std::size_t row = call.numbers[1];
+            const std::size_t begin = part.begin(row);
+            add_columns(call.numbers[0], part.end(row) - begin, addresses[0] + begin,
+                        static_cast<std::ptrdiff_t>(row), addresses[1] + begin);
         };
-        return tape_.make_call({.run = run, .numbers = {element_count(shape) / columns, columns}}, from,
+        const std::size_t rows = element_count(shape) / columns;
+        return tape_.make_call({.run = run, .numbers = {rows, columns}, .work = moving(rows, columns)}, from,
                                slot.data);
     }
     add(index, shape, from, dense_strides(shape));

@@ -1,6 +1,8 @@
 #include "autograd/call_log.hpp"
 
 #include <array>
+#include <cmath>
+#include <vector>
 
 #include "tests/catch.hpp"
 
@@ -10,10 +12,10 @@ using xtape::RawCall;
 namespace {
 
 /// to[0] += factor from[0]
-void add(const RawCall<double>& call, double* const* addresses) {
+void add(const RawCall<double>& call, double* const* addresses, xtape::Part) {
     *addresses[1] += call.constants[0] * *addresses[0] * static_cast<double>(call.numbers[0]);
 }
-void subtract(const RawCall<double>& call, double* const* addresses) {
+void subtract(const RawCall<double>& call, double* const* addresses, xtape::Part) {
     *addresses[1] -= call.constants[0] * *addresses[0];
 }
 
@@ -34,8 +36,8 @@ TEST_CASE("call log: calls whose addresses moved on are repeated a distance on e
     first.add(a_call(), {&from[0], &to[5]});
     second.add(a_call(other_three), {&from[1], &to[4]});
     REQUIRE(second.follows(first));
-    second.repeat();
-    second.repeat();
+    xtape::Team alone;
+    second.repeat(2, alone);
     CHECK(to == std::array<double, 6>{0, 0, 12, 9, 0, 0});
 }
 
@@ -73,4 +75,32 @@ TEST_CASE("call log: what was given up is never repeated") {
         logs[which].give_up();
         CHECK_FALSE(logs[1].follows(logs[0]));
     }
+}
+
+TEST_CASE("call log: threads that share a call do every part of it, step by step") {
+    constexpr std::size_t n = 1000, steps = 50;
+    // Each step adds up what the one before it left, so that a part that is late or missing shows.
+    const auto add_neighbours = [](const RawCall<double>& call, double* const* addresses, xtape::Part part) {
+        const std::size_t size = call.numbers[0];
+        for (std::size_t i = part.begin(size); i < part.end(size); ++i)
+            addresses[1][i] = addresses[0][i] + addresses[0][(i + 1) % size];
+    };
+    const auto run = [&](std::size_t threads) {
+        xtape::Team team(threads);
+        std::vector<double> rows((steps + 3) * n, 1);
+        std::array<CallLog<double>, 2> logs;
+        for (std::size_t k : {0u, 1u}) {
+            const RawCall<double> call{.run = add_neighbours, .numbers = {n}, .work = {1'000'000, n}};
+            double* const addresses[] = {&rows[k * n], &rows[(k + 1) * n]};
+            call.run(call, addresses, {});
+            logs[k].clear();
+            logs[k].add(call, {addresses[0], addresses[1]});
+        }
+        REQUIRE(logs[1].follows(logs[0]));
+        logs[1].repeat(steps, team);
+        return rows;
+    };
+    const auto expected = run(1);
+    CHECK(expected[(steps + 2) * n] == std::ldexp(1.0, steps + 2));
+    for (std::size_t threads : {2u, 3u, 7u}) CHECK(run(threads) == expected);
 }

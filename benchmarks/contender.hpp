@@ -74,6 +74,7 @@ using Contenders = std::vector<std::unique_ptr<Contender<T>>>;
 
 /// How xtape's contenders use their tape.
 struct TapeOptions {
+    std::size_t threads = 1;
     bool release_values = false;
 };
 

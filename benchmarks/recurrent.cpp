@@ -25,7 +25,8 @@ struct Table {
 };
 const std::vector<Table> tables = {{"layers", layers_table},       {"long", long_table},
                                    {"double", double_table},       {"memory", memory_table},
-                                   {"streaming", streaming_table}, {"overhead", overhead_table}};
+                                   {"streaming", streaming_table}, {"overhead", overhead_table},
+                                   {"threads", threads_table}};
 
 struct Options {
     std::vector<std::string> tables, cells;

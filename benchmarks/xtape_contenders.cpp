@@ -45,7 +45,9 @@ protected:
         : p_(problem),
           options_(options),
           x_(parameter({problem.size.steps, problem.size.batch, problem.size.inputs}, problem.x)),
-          dh_(parameter({problem.size.steps, problem.size.batch, problem.size.hidden}, problem.dh)) {}
+          dh_(parameter({problem.size.steps, problem.size.batch, problem.size.hidden}, problem.dh)) {
+        tape_.set_threads(options.threads);
+    }
 
     virtual void zero_grad() = 0;
     /// From x (T, B, D) to all outputs (T, B, H).

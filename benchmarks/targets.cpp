@@ -22,7 +22,7 @@ void Targets::judge(bool met, const std::string& what, double ratio, const char*
     asked_ = true;
     if (met) return;
     char numbers[64];
-    std::snprintf(numbers, sizeof numbers, " %.3g %s %.3g", ratio, relation, bound);
+    std::snprintf(numbers, sizeof numbers, " %.4g %s %.4g", ratio, relation, bound);
     missed_ += (missed_.empty() ? " " : ", ") + what + numbers;
 }
 

@@ -6,41 +6,50 @@
 
 #include "autograd/pack.hpp"
 #include "benchmarks/buffer.hpp"
-#include "benchmarks/machine.hpp"
 
 namespace bench {
 namespace {
 
-/// The highest rate of several tries, each of some milliseconds: what disturbs can only make it lower.
+constexpr double slice = 3e-3;
+
+/// How much of it is done per second.
 template <class F>
-double best_rate(double amount, const F& work) {
+double rate(double amount, const F& work, double seconds, double (*clock)()) {
+    const double start = clock();
+    double now = start, done = 0;
+    for (; now - start < seconds; now = clock(), done += amount) work();
+    return done / (now - start);
+}
+
+/// The highest of several rates: what disturbs can only make one lower.
+template <class F>
+double best_of(const F& measured_rate) {
     double best = 0;
-    for (int round = 0; round < 10; ++round) {
-        const double start = cpu_seconds();
-        double now = start, done = 0;
-        for (; now - start < 3e-3; now = cpu_seconds(), done += amount) work();
-        best = std::max(best, done / (now - start));
-    }
+    for (int round = 0; round < 10; ++round) best = std::max(best, measured_rate());
     return best;
 }
 
 }  // namespace
 
 template <class T>
-double fma_peak() {
+double fma_rate(double seconds, double (*clock)()) {
     using P = xtape::Pack<T>;
     constexpr std::size_t chains = 12, steps = 10000;  // enough to hide an addition's latency in both units
-    static const double peak = [] {
-        volatile T unknown = T(0.5), used = 0;  // to the compiler
-        return best_rate(2.0 * chains * steps * P::size, [&] {
-            const P factor(unknown);
-            std::array<P, chains> sums;
-            sums.fill(factor);
-            for (std::size_t i = 0; i < steps; ++i)
-                for (P& sum : sums) sum = fma(sum, factor, factor);
-            for (const P& sum : sums) used = sum.sum();
-        });
-    }();
+    volatile T unknown = T(0.5), used = 0;             // to the compiler
+    const auto work = [&] {
+        const P factor(unknown);
+        std::array<P, chains> sums;
+        sums.fill(factor);
+        for (std::size_t i = 0; i < steps; ++i)
+            for (P& sum : sums) sum = fma(sum, factor, factor);
+        for (const P& sum : sums) used = sum.sum();
+    };
+    return rate(2.0 * chains * steps * P::size, work, seconds, clock);
+}
+
+template <class T>
+double fma_peak() {
+    static const double peak = best_of([] { return fma_rate<T>(slice); });
     return peak;
 }
 
@@ -53,12 +62,13 @@ double stream_bandwidth(std::size_t footprint) {
     const Buffer<float> a(n, 1), b(n, 2);
     Buffer<float> c(n);
     const std::size_t repeats = std::max<std::size_t>(1, (std::size_t(1) << 16) / n);
-    const double rate = best_rate(3.0 * sizeof(float) * static_cast<double>(n * repeats), [&] {
+    const auto work = [&] {
         for (std::size_t r = 0; r < repeats; ++r)
             for (std::size_t i = 0; i < n; i += P::size)
                 (P::load(a.data() + i) + P::load(b.data() + i)).store(c.data() + i);
-    });
-    return known[n] = rate;
+    };
+    const double amount = 3.0 * sizeof(float) * static_cast<double>(n * repeats);
+    return known[n] = best_of([&] { return rate(amount, work, slice, cpu_seconds); });
 }
 
 template <class T>
@@ -67,6 +77,8 @@ double floor_of(const Cost& cost) {
     return std::max(moving, cost.flops / fma_peak<T>());
 }
 
+template double fma_rate<float>(double, double (*)());
+template double fma_rate<double>(double, double (*)());
 template double fma_peak<float>();
 template double fma_peak<double>();
 template double floor_of<float>(const Cost&);

@@ -2,10 +2,16 @@
 
 #include <cstddef>
 
+#include "benchmarks/machine.hpp"
+
 /// What the machine can do at best, measured where it is used: a time that no contender can be below.
 namespace bench {
 
-/// Multiplications and additions per second of one thread: fused ones, on registers.
+/// Multiplications and additions per second of one thread, fused ones, on registers, over `seconds`.
+template <class T>
+double fma_rate(double seconds, double (*clock)() = cpu_seconds);
+
+/// The highest of several such rates.
 template <class T>
 double fma_peak();
 

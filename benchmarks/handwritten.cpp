@@ -1,6 +1,7 @@
 #include "benchmarks/contender.hpp"
 #include "benchmarks/handwritten_gru.hpp"
 #include "benchmarks/handwritten_lstm.hpp"
+#include "benchmarks/handwritten_mgu.hpp"
 #include "benchmarks/handwritten_rnn.hpp"
 
 namespace bench {
@@ -15,6 +16,7 @@ Contenders<T> handwritten_contenders(const Problem<T>& problem) {
         case Cell::gru_reset_after:
             result.push_back(std::make_unique<HandwrittenGruResetAfter<T>>(problem));
             break;
+        case Cell::mgu: result.push_back(std::make_unique<HandwrittenMgu<T>>(problem)); break;
     }
     return result;
 }

@@ -32,7 +32,7 @@ protected:
     }
 
 public:
-    std::string name() const override { return "hand-written"; }
+    Author author() const override { return Author::hand; }
     Results<T> results() override { return out_; }
 
 protected:

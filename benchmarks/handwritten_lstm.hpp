@@ -35,7 +35,7 @@ public:
         out_.dbias.resize(p_.bias.size());
     }
 
-    std::string name() const override { return "hand-written"; }
+    Author author() const override { return Author::hand; }
     Results<T> results() override { return out_; }
 
     void run() override {

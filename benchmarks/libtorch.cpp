@@ -1,10 +1,12 @@
 #include "benchmarks/contender.hpp"
+#include "benchmarks/streaming.hpp"
 
 #ifdef XTAPE_BENCH_LIBTORCH
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <tuple>
 #include <type_traits>
 
 #include <torch/torch.h>
@@ -30,6 +32,33 @@ Buffer<T> buffer(const torch::Tensor& t) {
     return Buffer<T>(dense.data_ptr<T>(), dense.data_ptr<T>() + dense.numel());
 }
 
+template <class T>
+torch::Tensor weight_x(const Problem<T>& p) {
+    return tensor(p.w_x, {dim(gate_count(p.cell) * p.size.hidden), dim(p.size.inputs)});
+}
+template <class T>
+torch::Tensor weight_h(const Problem<T>& p) {
+    return tensor(p.w_h, {dim(gate_count(p.cell) * p.size.hidden), dim(p.size.hidden)});
+}
+template <class T>
+torch::Tensor bias(const Problem<T>& p) {
+    return tensor(p.bias, {dim(p.bias.size())});
+}
+/// PyTorch's modules have two biases, and the second is only needed by the GRU, for n.
+template <class T>
+torch::Tensor second_bias(const Problem<T>& p) {
+    torch::Tensor second = torch::zeros_like(bias(p));
+    const auto h = dim(p.size.hidden);
+    if (p.cell == Cell::gru_reset_after) second.slice(0, 2 * h, 3 * h).copy_(tensor(p.bias_n, {h}));
+    return second;
+}
+/// PyTorch's gates of the LSTM are i, f, g, o: o and g change places, in either direction.
+torch::Tensor in_torch_order(Cell cell, const torch::Tensor& rows) {
+    if (cell != Cell::lstm) return rows;
+    const auto block = rows.chunk(4, 0);
+    return torch::cat({block[0], block[1], block[3], block[2]}, 0);
+}
+
 /// What both contenders share: leaves in, gradients out. `forward` is theirs.
 template <class T>
 class LibTorch : public Contender<T> {
@@ -51,10 +80,6 @@ protected:
     virtual torch::Tensor forward() = 0;
 
     std::int64_t hidden() const { return dim(p_.size.hidden); }
-    std::int64_t gates() const { return dim(gate_count(p_.cell)); }
-    torch::Tensor weight_x() const { return tensor(p_.w_x, {gates() * hidden(), dim(p_.size.inputs)}); }
-    torch::Tensor weight_h() const { return tensor(p_.w_h, {gates() * hidden(), hidden()}); }
-    torch::Tensor bias() const { return tensor(p_.bias, {gates() * hidden()}); }
 
     const Problem<T>& p_;
     torch::Tensor x_, dh_, h_;
@@ -86,20 +111,18 @@ public:
         keep(lstm_);
         keep(gru_);
         torch::NoGradGuard no_gradient;
-        // There are two biases, and the second is only needed by the GRU, for n.
-        torch::Tensor second = torch::zeros_like(this->bias());
-        if (problem.cell == Cell::gru_reset_after)
-            second.slice(0, 2 * h, 3 * h).copy_(tensor(problem.bias_n, {h}));
-        const std::array<torch::Tensor, 4> values = {this->weight_x(), this->weight_h(), this->bias(),
-                                                     second};
-        for (std::size_t i = 0; i < 4; ++i) this->leaves_[i].copy_(swapped(values[i]));
+        const std::array<torch::Tensor, 4> values = {weight_x(problem), weight_h(problem), bias(problem),
+                                                     second_bias(problem)};
+        for (std::size_t i = 0; i < 4; ++i) this->leaves_[i].copy_(in_torch_order(problem.cell, values[i]));
         this->leaves_.push_back(this->x_);
     }
 
-    std::string name() const override { return "libtorch module"; }
+    Author author() const override { return Author::libtorch_module; }
 
     Results<T> results() override {
-        auto gradient = [this](std::size_t i) { return swapped(this->leaves_[i].grad()); };
+        auto gradient = [this](std::size_t i) {
+            return in_torch_order(this->p_.cell, this->leaves_[i].grad());
+        };
         Results<T> result{buffer<T>(this->h_),    buffer<T>(this->x_.grad()), buffer<T>(gradient(0)),
                           buffer<T>(gradient(1)), buffer<T>(gradient(2)),     {}};
         if (this->p_.cell == Cell::gru_reset_after)
@@ -114,13 +137,6 @@ private:
         return std::get<0>(gru_->forward(this->x_));
     }
 
-    /// PyTorch's gates are i, f, g, o: o and g change places.
-    torch::Tensor swapped(const torch::Tensor& rows) const {
-        if (this->p_.cell != Cell::lstm) return rows;
-        auto block = rows.chunk(4, 0);
-        return torch::cat({block[0], block[1], block[3], block[2]}, 0);
-    }
-
     torch::nn::RNN rnn_{nullptr};
     torch::nn::LSTM lstm_{nullptr};
     torch::nn::GRU gru_{nullptr};
@@ -131,13 +147,13 @@ template <class T>
 class LibTorchCell : public LibTorch<T> {
 public:
     explicit LibTorchCell(const Problem<T>& problem) : LibTorch<T>(problem) {
-        this->leaves_ = {this->weight_x(), this->weight_h(), this->bias(), this->x_};
+        this->leaves_ = {weight_x(problem), weight_h(problem), bias(problem), this->x_};
         if (problem.cell == Cell::gru_reset_after)
             this->leaves_.push_back(tensor(problem.bias_n, {this->hidden()}));
         for (torch::Tensor& leaf : this->leaves_) leaf.requires_grad_();
     }
 
-    std::string name() const override { return "libtorch cell of ops"; }
+    Author author() const override { return Author::libtorch_cell; }
 
     Results<T> results() override {
         auto gradient = [this](std::size_t i) { return buffer<T>(this->leaves_[i].grad()); };
@@ -169,6 +185,12 @@ private:
                 auto z = torch::sigmoid(from[1] + torch::linear(h, w[1]));
                 auto candidate = torch::tanh(from[2] + torch::linear(r * h, w[2]));
                 h = (1 - z) * candidate + z * h;
+            } else if (this->p_.cell == Cell::mgu) {
+                auto w = w_h.chunk(2, 0);
+                auto from = from_x.chunk(2, 1);
+                auto f = torch::sigmoid(from[0] + torch::linear(h, w[0]));
+                auto candidate = torch::tanh(from[1] + torch::linear(f * h, w[1]));
+                h = (1 - f) * h + f * candidate;
             } else {
                 auto from = from_x.chunk(3, 1), from_h = torch::linear(h, w_h).chunk(3, 1);
                 auto r = torch::sigmoid(from[0] + from_h[0]), z = torch::sigmoid(from[1] + from_h[1]);
@@ -181,13 +203,71 @@ private:
     }
 };
 
+/// torch::nn::LSTMCell or GRUCell, one step at a time without gradients.
+template <class T>
+class LibTorchStreamer : public Streamer<T> {
+public:
+    explicit LibTorchStreamer(const Problem<T>& problem) : p_(problem) {
+        torch::set_num_threads(1);
+        const torch::NoGradGuard no_gradient;
+        const auto fill = [&](auto& module) {
+            module->to(type());
+            auto p = module->named_parameters();
+            p["weight_ih"].copy_(in_torch_order(problem.cell, weight_x(problem)));
+            p["weight_hh"].copy_(in_torch_order(problem.cell, weight_h(problem)));
+            p["bias_ih"].copy_(in_torch_order(problem.cell, bias(problem)));
+            p["bias_hh"].copy_(in_torch_order(problem.cell, second_bias(problem)));
+        };
+        const auto d = dim(problem.size.inputs), h = dim(problem.size.hidden);
+        if (problem.cell == Cell::lstm)
+            fill(lstm_ = torch::nn::LSTMCell(d, h));
+        else
+            fill(gru_ = torch::nn::GRUCell(d, h));
+        restart();
+    }
+
+    std::string name() const override { return "libtorch cell module"; }
+
+    void restart() override {
+        h_ = torch::zeros({1, dim(p_.size.hidden)}, type());
+        c_ = h_;
+    }
+
+    void step(const T* x, T* h) override {
+        const torch::NoGradGuard no_gradient;
+        const torch::Tensor in = torch::from_blob(const_cast<T*>(x), {1, dim(p_.size.inputs)}, type());
+        if (lstm_)
+            std::tie(h_, c_) = lstm_->forward(in, std::make_tuple(h_, c_));
+        else
+            h_ = gru_->forward(in, h_);
+        std::copy_n(h_.data_ptr<T>(), p_.size.hidden, h);
+    }
+
+private:
+    static torch::ScalarType type() { return std::is_same_v<T, float> ? torch::kFloat : torch::kDouble; }
+
+    const Problem<T>& p_;
+    torch::nn::LSTMCell lstm_{nullptr};
+    torch::nn::GRUCell gru_{nullptr};
+    torch::Tensor h_, c_;
+};
+
 }  // namespace
+
+template <class T>
+Streamers<T> libtorch_streamers(const Problem<T>& problem) {
+    Streamers<T> result;
+    if (problem.cell == Cell::lstm || problem.cell == Cell::gru_reset_after)
+        result.push_back(std::make_unique<LibTorchStreamer<T>>(problem));
+    return result;
+}
 
 template <class T>
 Contenders<T> libtorch_contenders(const Problem<T>& problem) {
     Contenders<T> result;
-    // PyTorch has no module for the original GRU.
-    if (problem.cell != Cell::gru) result.push_back(std::make_unique<LibTorchModule<T>>(problem));
+    // PyTorch has no module for the original GRU and for the minimal gated unit.
+    if (problem.cell != Cell::gru && problem.cell != Cell::mgu)
+        result.push_back(std::make_unique<LibTorchModule<T>>(problem));
     result.push_back(std::make_unique<LibTorchCell<T>>(problem));
     return result;
 }
@@ -199,10 +279,17 @@ Contenders<T> libtorch_contenders(const Problem<T>&) {
     return {};
 }
 
+template <class T>
+Streamers<T> libtorch_streamers(const Problem<T>&) {
+    return {};
+}
+
 std::string libtorch_version() { return ""; }
 #endif
 
 template Contenders<float> libtorch_contenders(const Problem<float>&);
 template Contenders<double> libtorch_contenders(const Problem<double>&);
+template Streamers<float> libtorch_streamers(const Problem<float>&);
+template Streamers<double> libtorch_streamers(const Problem<double>&);
 
 }  // namespace bench

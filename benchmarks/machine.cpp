@@ -1,8 +1,14 @@
 #include "benchmarks/machine.hpp"
 
+#include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 #include "autograd/pack.hpp"
 
@@ -73,6 +79,30 @@ double cpu_seconds() {
     std::timespec now{};
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+double wall_seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::vector<int> usable_cores() {
+    std::vector<int> cores;
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return cores;
+    for (int core = 0; core < CPU_SETSIZE; ++core)
+        if (CPU_ISSET(core, &set)) cores.push_back(core);
+#endif
+    return cores;
+}
+
+void run_on([[maybe_unused]] const std::vector<int>& cores) {
+#ifdef __linux__
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (const int core : cores) CPU_SET(static_cast<std::size_t>(core), &set);
+    if (!cores.empty()) sched_setaffinity(0, sizeof set, &set);
+#endif
 }
 
 void use_one_blas_thread() {

@@ -18,6 +18,15 @@ std::vector<std::string> machine_warnings();
 /// idle one the two agree, and a library that takes a second thread gains nothing by it here.
 double cpu_seconds();
 
+/// The wall clock, in seconds: for work of several threads.
+double wall_seconds();
+
+/// The cores that this thread may run on; empty where that isn't known.
+std::vector<int> usable_cores();
+
+/// Keeps this thread, and those that it starts from now on, to these cores.
+void run_on(const std::vector<int>& cores);
+
 /// Keeps OpenBLAS to one thread.
 void use_one_blas_thread();
 

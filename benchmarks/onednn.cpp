@@ -144,7 +144,7 @@ public:
         std::copy(p_.bias_n.begin(), p_.bias_n.end(), floats(bias_) + gates * p_.size.hidden);
     }
 
-    std::string name() const override { return "oneDNN"; }
+    Author author() const override { return Author::onednn; }
 
     void run() override {
         reorder(layer_, forward_layer_);
@@ -249,6 +249,7 @@ Contenders<float> onednn_contenders(const Problem<float>& problem) {
         case Cell::lstm: result.push_back(std::make_unique<OneDnn<Lstm>>(problem)); break;
         case Cell::gru: result.push_back(std::make_unique<OneDnn<Gru>>(problem)); break;
         case Cell::gru_reset_after: result.push_back(std::make_unique<OneDnn<GruResetAfter>>(problem)); break;
+        case Cell::mgu: break;
     }
     return result;
 }

@@ -5,6 +5,8 @@
 
 #include "autograd/autograd.hpp"
 #include "benchmarks/contender.hpp"
+#include "benchmarks/nn_cells.hpp"
+#include "benchmarks/user_cells.hpp"
 #include "nn/nn.hpp"
 
 namespace bench {
@@ -14,13 +16,6 @@ using xtape::Parameter;
 using xtape::Shape;
 using xtape::Tape;
 using xtape::Var;
-
-template <class T>
-Parameter<T> parameter(const Shape& shape, const Buffer<T>& values) {
-    Parameter<T> result(shape);
-    std::copy(values.begin(), values.end(), result.data());
-    return result;
-}
 
 template <class T>
 Buffer<T> gradient(Parameter<T>& p) {
@@ -36,14 +31,23 @@ public:
         zero_grad();
         tape_.clear();
         outputs_ = forward(tape_.watch(x_));
-        backward(outputs_, stop_gradient(tape_.watch(dh_)));
+        backward(outputs_, stop_gradient(tape_.watch(dh_)), {.release_values = options_.release_values});
+    }
+
+    std::size_t packed_bytes() override {
+        std::size_t bytes = 0;
+        for (const auto& copy : tape_.products().packed) bytes += copy.bytes;
+        return bytes;
     }
 
 protected:
-    explicit OnTape(const Problem<T>& problem)
+    OnTape(const Problem<T>& problem, const TapeOptions& options)
         : p_(problem),
+          options_(options),
           x_(parameter({problem.size.steps, problem.size.batch, problem.size.inputs}, problem.x)),
-          dh_(parameter({problem.size.steps, problem.size.batch, problem.size.hidden}, problem.dh)) {}
+          dh_(parameter({problem.size.steps, problem.size.batch, problem.size.hidden}, problem.dh)) {
+        tape_.set_threads(options.threads);
+    }
 
     virtual void zero_grad() = 0;
     /// From x (T, B, D) to all outputs (T, B, H).
@@ -55,6 +59,7 @@ protected:
     }
 
     const Problem<T>& p_;
+    TapeOptions options_;
     Parameter<T> x_, dh_;
     Tape<T> tape_;
     Var<T> outputs_;
@@ -64,30 +69,12 @@ protected:
 template <class T, class Cell>
 class BuiltIn : public OnTape<T> {
 public:
-    BuiltIn(const Problem<T>& problem, Cell cell) : OnTape<T>(problem), cell_(std::move(cell)) {
-        const Size s = problem.size;
-        if constexpr (requires { cell_.w_xh; }) {
-            fill(cell_.w_xh, problem.w_x);
-            fill(cell_.w_hh, problem.w_h);
-            fill(cell_.b_h, problem.bias);
-        } else if constexpr (requires { cell_.weight_x; }) {
-            fill(cell_.weight_x, problem.w_x);
-            fill(cell_.weight_h, problem.w_h);
-            fill(cell_.bias, problem.bias);
-            fill(cell_.bias_n, problem.bias_n);
-        } else {
-            // One weight (4H, D + H).
-            const std::size_t rows = 4 * s.hidden, cols = s.inputs + s.hidden;
-            for (std::size_t i = 0; i < rows; ++i) {
-                std::copy_n(problem.w_x.data() + i * s.inputs, s.inputs, cell_.weight.data() + i * cols);
-                std::copy_n(problem.w_h.data() + i * s.hidden, s.hidden,
-                            cell_.weight.data() + i * cols + s.inputs);
-            }
-            fill(cell_.bias, problem.bias);
-        }
+    BuiltIn(const Problem<T>& problem, const TapeOptions& options, Cell cell)
+        : OnTape<T>(problem, options), cell_(std::move(cell)) {
+        fill_cell(cell_, problem);
     }
 
-    std::string name() const override { return "xtape nn"; }
+    Author author() const override { return Author::nn; }
 
     Results<T> results() override {
         Results<T> result{this->outputs(), gradient(this->x_), {}, {}, {}, {}};
@@ -116,9 +103,6 @@ public:
     }
 
 private:
-    static void fill(Parameter<T>& p, const Buffer<T>& values) {
-        std::copy(values.begin(), values.end(), p.data());
-    }
     void zero_grad() override {
         cell_.visit([](const char*, Parameter<T>& p) { p.zero_grad(); });
     }
@@ -127,80 +111,70 @@ private:
     Cell cell_;
 };
 
-/// An LSTM as a user writes it, without nn's cells: two weights and the equations.
-template <class T>
-struct UserCell {
-    struct State {
-        Var<T> h, c;
-    };
-    Parameter<T> w_x, w_h, bias;
-
-    auto on(Tape<T>& tape) const {
-        Var<T> wx = transpose(tape.watch(w_x)), wh = transpose(tape.watch(w_h)), b = tape.watch(bias);
-        return xtape::nn::every_step([=](const Var<T>& x, const State& s) -> State {
-            auto [i, f, o, g] = xtape::split<4>(matmul(x, wx) + matmul(s.h, wh) + b);
-            Var<T> c = sigmoid(f) * s.c + sigmoid(i) * tanh(g);
-            return {sigmoid(o) * tanh(c), c};
-        });
-    }
-};
-
-template <class T>
-class UserLstm : public OnTape<T> {
+/// A cell of user_cells.hpp, unrolled.
+template <class T, template <class> class Cell>
+class OwnCell : public OnTape<T> {
 public:
-    explicit UserLstm(const Problem<T>& problem)
-        : OnTape<T>(problem),
-          cell_{parameter({4 * problem.size.hidden, problem.size.inputs}, problem.w_x),
-                parameter({4 * problem.size.hidden, problem.size.hidden}, problem.w_h),
-                parameter({4 * problem.size.hidden}, problem.bias)} {}
+    OwnCell(const Problem<T>& problem, const TapeOptions& options)
+        : OnTape<T>(problem, options), cell_(problem) {}
 
-    std::string name() const override { return "xtape, user's LSTM"; }
+    Author author() const override { return Author::user; }
 
     Results<T> results() override {
         return {this->outputs(),     gradient(this->x_),   gradient(cell_.w_x),
-                gradient(cell_.w_h), gradient(cell_.bias), {}};
+                gradient(cell_.w_h), gradient(cell_.bias), gradient(cell_.bias_n)};
     }
 
 private:
     void zero_grad() override {
-        for (Parameter<T>* p : {&cell_.w_x, &cell_.w_h, &cell_.bias}) p->zero_grad();
+        for (Parameter<T>* p : {&cell_.w_x, &cell_.w_h, &cell_.bias, &cell_.bias_n}) p->zero_grad();
     }
 
     Var<T> forward(const Var<T>& x) override {
-        Var<T> zero = xtape::nn::zeros(this->tape_, Shape{this->p_.size.batch, this->p_.size.hidden});
-        return xtape::nn::unroll(cell_, x, {zero, zero}).outputs;
+        const Var<T> zero = xtape::nn::zeros(this->tape_, Shape{this->p_.size.batch, this->p_.size.hidden});
+        if constexpr (xtape::is_var<typename Cell<T>::State>)
+            return xtape::nn::unroll(cell_, x, zero).outputs;
+        else
+            return xtape::nn::unroll(cell_, x, {zero, zero}).outputs;
     }
 
-    UserCell<T> cell_;
+    Cell<T> cell_;
 };
 
 }  // namespace
 
 template <class T>
-Contenders<T> xtape_contenders(const Problem<T>& problem) {
+Contenders<T> xtape_contenders(const Problem<T>& problem, const TapeOptions& options) {
     const std::size_t inputs = problem.size.inputs, hidden = problem.size.hidden;
     xtape::nn::Engine engine(1);
     Contenders<T> result;
-    auto add = [&](auto cell) {
-        result.push_back(std::make_unique<BuiltIn<T, decltype(cell)>>(problem, std::move(cell)));
+    const auto add = [&](auto cell) {
+        result.push_back(std::make_unique<BuiltIn<T, decltype(cell)>>(problem, options, std::move(cell)));
     };
+    const auto add_own = [&]<template <class> class Own>() {
+        result.push_back(std::make_unique<OwnCell<T, Own>>(problem, options));
+    };
+    using namespace xtape::nn;
     switch (problem.cell) {
-        case Cell::rnn: add(xtape::nn::RNNCell<T>(inputs, hidden, engine)); break;
+        case Cell::rnn: add(RNNCell<T>(inputs, hidden, engine)); break;
         case Cell::lstm:
-            add(xtape::nn::LSTMCell<T>(inputs, hidden, engine));
-            result.push_back(std::make_unique<UserLstm<T>>(problem));
+            add(LSTMCell<T>(inputs, hidden, engine));
+            add_own.template operator()<UserLstm>();
             break;
         case Cell::gru:
-            add(xtape::nn::GRUCell<T>(inputs, hidden, engine, xtape::nn::Reset::before_product));
+            add(GRUCell<T>(inputs, hidden, engine, Reset::before_product));
+            add_own.template operator()<UserGru>();
             break;
         case Cell::gru_reset_after:
-            add(xtape::nn::GRUCell<T>(inputs, hidden, engine, xtape::nn::Reset::after_product));
+            add(GRUCell<T>(inputs, hidden, engine, Reset::after_product));
+            add_own.template operator()<UserGruResetAfter>();
             break;
+        case Cell::mgu: add_own.template operator()<UserMgu>(); break;
     }
     return result;
 }
 
-template Contenders<float> xtape_contenders(const Problem<float>&);
-template Contenders<double> xtape_contenders(const Problem<double>&);
+template Contenders<float> xtape_contenders(const Problem<float>&, const TapeOptions&);
+template Contenders<double> xtape_contenders(const Problem<double>&, const TapeOptions&);
 
 }  // namespace bench

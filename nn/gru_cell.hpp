@@ -46,21 +46,24 @@ struct GRUCell {
         const Var<T> b = tape.watch(bias);
         const bool after = reset == Reset::after_product;
         const Var<T> c_n = after ? tape.watch(bias_n) : Var<T>();
+        const Var<T> w_rz = after ? Var<T>() : slice(w, 1, 0, 2 * H);
+        const Var<T> w_n = after ? Var<T>() : slice(w, 1, 2 * H);
         const Var<T> u_rz = after ? Var<T>() : slice(u, 1, 0, 2 * H);
         const Var<T> u_n = after ? Var<T>() : slice(u, 1, 2 * H);
+        const Var<T> b_rz = after ? Var<T>() : slice(b, 0, 0, 2 * H);
+        const Var<T> b_n = after ? Var<T>() : slice(b, 0, 2 * H);
+        // (1 - z) n + z h is written as h + (1 - z) (n - h), where z and n occur once: one statement computes both.
         return every_step([=, this](const Var<T>& x, const Var<T>& h) -> Var<T> {
             detail::check_step("GRUCell", x, input_size(), h, hidden_size());
-            const auto [x_r, x_z, x_n] = split<3>(matmul(x, w) + b);
             if (after) {
+                const auto [x_r, x_z, x_n] = split<3>(matmul(x, w) + b);
                 const auto [h_r, h_z, h_n] = split<3>(matmul(h, u));
-                const auto r = sigmoid(x_r + h_r);
-                const Var<T> z = sigmoid(x_z + h_z);
-                return (1 - z) * tanh(x_n + r * (h_n + c_n)) + z * h;
+                const auto z = sigmoid(x_z + h_z);
+                return h + (1 - z) * (tanh(x_n + sigmoid(x_r + h_r) * (h_n + c_n)) - h);
             }
-            const auto [h_r, h_z] = split<2>(matmul(h, u_rz));
-            const auto r = sigmoid(x_r + h_r);
-            const Var<T> z = sigmoid(x_z + h_z);
-            return (1 - z) * tanh(x_n + matmul(r * h, u_n)) + z * h;
+            const auto [r, z] = split<2>(matmul(x, w_rz) + matmul(h, u_rz) + b_rz);
+            const Var<T> n = matmul(x, w_n) + matmul(sigmoid(r) * h, u_n) + b_n;
+            return h + (1 - sigmoid(z)) * (tanh(n) - h);
         });
     }
 

@@ -104,13 +104,11 @@ private:
     /// The state that a step has left becomes the one that the next step finds, in the same place.
     void keep_state() {
         for (std::size_t k = 0; k < moves_.size(); ++k) {
-            if (moves_[k].from == nullptr)
-                copy(vars_of(*next_)[k], spare_[k].data());
-            else
-                std::copy_n(moves_[k].from, moves_[k].count, moves_[k].to);
+            if (moves_[k].from == nullptr) copy(vars_of(*next_)[k], spare_[k].data());
         }
         for (std::size_t k = 0; k < moves_.size(); ++k) {
-            if (moves_[k].from == nullptr) std::copy_n(spare_[k].data(), moves_[k].count, arrays_[k].data());
+            const auto [from, to, count] = moves_[k];
+            std::copy_n(from == nullptr ? spare_[k].data() : from, count, to);
         }
     }
     /// What a step hands on as it got it, or strided, takes a detour.

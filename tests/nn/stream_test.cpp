@@ -125,8 +125,7 @@ TEST_CASE("stream: gives what unrolling over the whole sequence gives, for every
     }
 }
 
-TEST_CASE(
-    "stream: a step that promises to be alike is run twice and then repeated; others are run each time") {
+TEST_CASE("stream: a step that promises to be alike is run twice and then repeated, others each time") {
     const xt::xarray<double> x = xt::ones<double>({std::size_t{1}, D});
     const auto runs = [&](const auto& cell) {
         Tape<double> tape;

@@ -46,9 +46,9 @@ double gradient_bytes(const Problem<float>& p) {
     return static_cast<double>((p.x.size() + p.w_x.size() + p.w_h.size() + p.bias.size()) * sizeof(float));
 }
 
-/// What the tape keeps of a step of the LSTM for each unit, whatever the allocator does: four pre-activations, a number
-/// for each of σ(i), σ(f), σ(o), tanh(g) and tanh(c), c and h.
-constexpr int tape_minimum = 11;
+/// What the tape keeps of a step of the LSTM for each unit, whatever the allocator does: four pre-activations, c and h; and a
+/// number for each of σ(i), σ(f), σ(o), tanh(g) and tanh(c), unless steps are so large that these are computed again.
+int tape_minimum(const Size& size) { return size.batch * size.hidden < 4096 ? 11 : 6; }
 
 void print_row(const Size& size) {
     const Problem<float> problem = make_problem<float>(Cell::lstm, size);
@@ -63,7 +63,7 @@ void print_row(const Size& size) {
     const Step torch = measure(problem, libtorch_contenders<float>, Author::libtorch_module);
     const Step torch_cell = measure(problem, libtorch_contenders<float>, Author::libtorch_cell);
     std::printf("%-16s %9.0f %10.2f %9.2f %7d", text_of(size).c_str(), unit / 1024, gradients / unit,
-                nn.packed / unit, tape_minimum);
+                nn.packed / unit, tape_minimum(size));
     for (const Step& step : {hand, nn, user, releasing, torch, torch_cell})
         std::printf(" %15.2f", beside(step));
     Targets row;

@@ -438,7 +438,7 @@ const PackedMatrix<T>* detail::packed_form(Tape<T>& tape, MatrixView<const T> b,
     if (!packing_pays<T>(rows, b.rows, b.cols, uses, b.col_stride != 1, plus_row)) return nullptr;
     const std::size_t bytes = packed_size<T>(b.rows, b.cols) * sizeof(T);
     auto* memory = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
-    packed.push_back({b, b_owner, pack(b, memory), bytes});
+    packed.push_back({b, b_owner, pack(tape.team(), b, memory), bytes});
     return &packed.back().packed;
 }
 

@@ -90,6 +90,17 @@ PackedMatrix<T> pack(MatrixView<const T> b, std::type_identity_t<T>* memory) {
 }
 
 template <class T>
+PackedMatrix<T> pack(Team& team, MatrixView<const T> b, std::type_identity_t<T>* memory) {
+    const std::size_t width = packed_panel_width<T>();
+    const std::size_t panels = (b.cols + width - 1) / width;
+    team.run(Work{b.rows * b.cols / 4, panels}, [&](Part part) {
+        const std::size_t begin = part.begin(panels) * width;
+        pack_columns(b, begin, std::min(part.end(panels) * width, b.cols) - begin, memory);
+    });
+    return {memory, b.rows, b.cols, sums_of<T>(b.rows, b.cols)};
+}
+
+template <class T>
 void gemm(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b, std::type_identity_t<T> beta,
           MatrixView<T> c) {
     detail::check_product<T>(a, b.rows, b.cols, beta, c);
@@ -165,6 +176,8 @@ template PackedMatrix<float> pack_columns<float>(MatrixView<const float>, std::s
 template PackedMatrix<double> pack_columns<double>(MatrixView<const double>, std::size_t, std::size_t,
                                                    double*);
 template PackedMatrix<float> pack<float>(MatrixView<const float>, float*);
+template PackedMatrix<float> pack<float>(Team&, MatrixView<const float>, float*);
+template PackedMatrix<double> pack<double>(Team&, MatrixView<const double>, double*);
 template PackedMatrix<double> pack<double>(MatrixView<const double>, double*);
 template void gemm<float>(MatrixView<const float>, const PackedMatrix<float>&, float, MatrixView<float>);
 template void gemm<double>(MatrixView<const double>, const PackedMatrix<double>&, double, MatrixView<double>);

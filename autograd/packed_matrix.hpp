@@ -28,6 +28,7 @@ struct PackedMatrix {
 template <class T>
 std::size_t packed_size(std::size_t k, std::size_t n);
 
+/// How many columns lie together in a packed matrix.
 template <class T>
 std::size_t packed_panel_width();
 
@@ -39,6 +40,10 @@ PackedMatrix<T> pack(MatrixView<const T> b, std::type_identity_t<T>* memory);
 template <class T>
 PackedMatrix<T> pack_columns(MatrixView<const T> b, std::size_t begin, std::size_t count,
                              std::type_identity_t<T>* memory);
+
+/// Packs all of b, shared by threads.
+template <class T>
+PackedMatrix<T> pack(Team& team, MatrixView<const T> b, std::type_identity_t<T>* memory);
 
 template <class T>
 PackedMatrix<T> pack(MatrixView<T> b, std::type_identity_t<T>* memory) requires(!std::is_const_v<T>) {

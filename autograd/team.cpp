@@ -22,8 +22,8 @@ namespace {
 constexpr std::size_t largest_team = 32;
 // About as long as a sweep is busy with what one thread does alone.
 constexpr std::chrono::microseconds time_awake{100};
-// Waking a thread takes a system call.
-constexpr std::size_t worth_waking = 20'000;
+// Waking a thread takes a system call, and some time until it runs.
+constexpr std::size_t worth_waking = 50'000;
 
 void pause() {
 #if defined(__x86_64__)

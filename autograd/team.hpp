@@ -49,7 +49,7 @@ public:
               work.nanoseconds);
     }
     std::size_t parts(Work work) const {
-        constexpr std::size_t smallest_part = 2000;
+        constexpr std::size_t smallest_part = 1400;
         if (size_ == 1 || work.nanoseconds < 2 * smallest_part || work.units < 2) return 1;
         return std::min({size_, work.nanoseconds / smallest_part, work.units});
     }

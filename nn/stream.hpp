@@ -37,10 +37,13 @@ public:
     /// ShapeError, and stays where it was, if the cell doesn't take that shape or B isn't that of the state.
     template <XtensorExpression X>
     auto operator()(const X& x) {
-        const Shape shape(x.shape());
-        if (!ready_ || shape != input_.shape()) begin(shape);
-        auto input = tensor_view(input_.data(), input_.shape());
-        xt::noalias(input) = x;
+        if (!ready_ || !std::ranges::equal(x.shape(), input_.shape())) begin(Shape(x.shape()));
+        if constexpr (xt::has_data_interface<X>::value && X::static_layout == xt::layout_type::row_major) {
+            std::copy_n(x.data(), x.size(), input_.data());
+        } else {
+            auto input = tensor_view(input_.data(), input_.shape());
+            xt::noalias(input) = x;
+        }
         advance();
         keep_state();
         return output_of(*state_).value();

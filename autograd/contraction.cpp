@@ -208,6 +208,7 @@ private:
         if (view.kind != View::Kind::select || view.axis != 0) return;
         const Node<T>& sequence = tape_.at(a.inputs[0]);
         if (!sequence.is_dense() || sequence.shape[0] < 2) return;
+        if (tape_.notes_replay() || tape_.at(sequence.owner).may_change) return;
         hoisted_ = j;
         sequence_ = a.inputs[0];
         step_ = view.start;
@@ -429,6 +430,8 @@ void note(CallLog<T>& log, const MatrixView<const T>& a, const MatrixView<const 
 template <class T>
 const PackedMatrix<T>* detail::packed_form(Tape<T>& tape, MatrixView<const T> b, NodeIndex b_owner,
                                            std::size_t rows, std::size_t uses, bool plus_row) {
+    const Node<T>& owner = tape.at(b_owner);
+    if (owner.may_change || (tape.notes_replay() && !owner.is_parameter)) return nullptr;
     auto& packed = tape.products().packed;
     const auto found = std::find_if(packed.begin(), packed.end(), [&](const auto& entry) {
         return entry.owner == b_owner && same(entry.matrix, b);

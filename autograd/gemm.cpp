@@ -122,9 +122,10 @@ bool multiply_packed(const MatrixView<const T>& a, const MatrixView<const T>& b,
         const std::size_t depth = std::min(rows, b.rows - row);
         for (std::size_t begin = 0; begin < b.cols; begin += columns) {
             const std::size_t count = std::min(columns, b.cols - begin);
-            gemm(a.column_block(row, depth),
-                 pack(b.row_block(row, depth).column_block(begin, count), memory.get()),
-                 row > 0 ? T(1) : beta, c.column_block(begin, count));
+            PackedMatrix<T> block = pack(b.row_block(row, depth).column_block(begin, count), memory.get());
+            // What is left over for a last block mustn't decide how its sums are made.
+            if (depth < b.rows || count < b.cols) block.sums = 1;
+            gemm(a.column_block(row, depth), block, row > 0 ? T(1) : beta, c.column_block(begin, count));
         }
     }
     return true;

@@ -15,6 +15,7 @@ template <class T>
 Steps<T>::Steps(Tape<T>& tape, std::size_t count, bool alike)
     : tape_(tape), count_(count), alike_(alike && count > first_steps), outermost_(tape.steps() == 0) {
     if (!outermost_) return;
+    tape_.forbid_repeating();  // by a replay: a sequence notes its own calls
     StepMemory<T>& memory = tape_.step_memory_;
     memory.steps = count;
     memory.step = memory.next = 0;

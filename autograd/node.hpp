@@ -61,6 +61,7 @@ struct alignas(64) Node {
     bool needs_gradient : 1 = false;
     bool is_view : 1 = false;
     bool is_parameter : 1 = false;
+    bool may_change : 1 = false;  // somebody writes new numbers to it: nothing made of it may be used again
     bool keeps_gradient : 1 = false;  // a variable, or retained
     bool has_hooks : 1 = false;
     bool is_product : 1 = false;      // a sum of matrix products, filed in a chunk: see products.hpp

@@ -16,7 +16,7 @@ namespace xtape {
 ///     replay.run();  // and y has changed
 ///
 /// It works on the tape's memory: it ends with the tape's life, or with a rewind to before the computation, and so do its
-/// results. What the computation made of other things than values on the tape, such as the number in `2 * x`, stays as
+/// results. Parameters are taken to stay as they are, and may have been packed. What the computation made of other things than values on the tape, such as the number in `2 * x`, stays as
 /// it was.
 template <class T>
 class Replay {
@@ -24,14 +24,16 @@ public:
     /// Runs the computation on the tape, with nothing recorded, and returns its result.
     template <class F>
     auto note(Tape<T>& tape, F&& computation) {
+        tape_ = nullptr;
         const NoRecording values_only(tape);
         const LogInto<T> noting(tape, log_);
+        auto result = std::forward<F>(computation)();
         tape_ = &tape;
-        return std::forward<F>(computation)();
+        return result;
     }
 
-    /// Whether run() can do all of it. Not if the computation used an op that isn't one of: statements, products of
-    /// contiguous rows, views.
+    /// Whether run() can do all of it. Not if the computation threw, unrolled a sequence, or used an op that isn't one of:
+    /// statements, products of contiguous rows, views.
     bool is_complete() const { return tape_ != nullptr && log_.is_complete(); }
 
     /// Does it again. To be called only if it is complete.

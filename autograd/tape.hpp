@@ -170,6 +170,8 @@ public:
         team_->run(call.work, [&](Part part) { call.run(call, addresses, part); });
         if (log_ != nullptr) log_->add(call, {from, to});
     }
+    /// Whether what is computed now will be done again, on other numbers than those of parameters.
+    bool notes_replay() const { return notes_replay_; }
     /// Says that something was done that no call tells of.
     void forbid_repeating() {
         if (log_ != nullptr) log_->give_up();
@@ -314,6 +316,7 @@ private:
     std::vector<NodeIndex> lenders_;     // whose gradients others use
     std::vector<EvenSteps> lent_steps_;  // whose gradients are others'
     CallLog<T>* log_ = nullptr;
+    bool notes_replay_ = false;
     std::array<CallLog<T>, 2> logs_;  // of two steps
 };
 
@@ -331,21 +334,27 @@ private:
     CallLog<T>* before_;
 };
 
-/// While it lives, raw calls are noted here.
+/// While it lives, raw calls are noted here, for a replay.
 template <class T>
 class LogInto {
 public:
-    LogInto(Tape<T>& tape, CallLog<T>& log) : log_(tape.log_), before_(tape.log_) {
+    LogInto(Tape<T>& tape, CallLog<T>& log)
+        : tape_(tape), log_before_(tape.log_), replay_before_(tape.notes_replay_) {
         log.clear();
-        log_ = &log;
+        tape_.log_ = &log;
+        tape_.notes_replay_ = true;
     }
-    ~LogInto() { log_ = before_; }
+    ~LogInto() {
+        tape_.log_ = log_before_;
+        tape_.notes_replay_ = replay_before_;
+    }
     LogInto(const LogInto&) = delete;
     LogInto& operator=(const LogInto&) = delete;
 
 private:
-    CallLog<T>*& log_;
-    CallLog<T>* before_;
+    Tape<T>& tape_;
+    CallLog<T>* log_before_;
+    bool replay_before_;
 };
 
 /// While it lives, what is computed on the tape needs no gradient and remembers nothing: for evaluation.

@@ -75,12 +75,17 @@ private:
         if (!has_state_) copy_state(cell_.initial_state(tape_, shape[0]));
         has_state_ = true;
         input_.resize(shape);
-        x_ = tape_.borrow(shape, input_.data());
-        state_ = state_of<State>(
-            [&](std::size_t k) { return tape_.borrow(arrays_[k].shape(), arrays_[k].data()); });
+        x_ = changing(input_);
+        state_ = state_of<State>([&](std::size_t k) { return changing(arrays_[k]); });
         first_computed_ = static_cast<NodeIndex>(tape_.size());
         steps_ = 0;
         ready_ = true;
+    }
+
+    Var<T> changing(Array<T>& array) {
+        const Var<T> leaf = tape_.borrow(array.shape(), array.data());
+        tape_.node(leaf).may_change = true;
+        return leaf;
     }
 
     void advance() {

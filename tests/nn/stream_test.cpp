@@ -83,6 +83,25 @@ struct WithSoftmax : Counting {
             });
     }
 };
+/// A state that is the right operand of a product, beside the input: what is packed for speed must not be kept.
+struct RightOperand : Counting {
+    Var<double> initial_state(Tape<double>& tape, std::size_t batch) const {
+        const Var<double> zero = nn::zeros(tape, Shape{D, H});
+        return Var<double>(zero + 0.1 * static_cast<double>(batch));
+    }
+    Var<double> operator()(const Var<double>& x, const Var<double>& h) const {
+        const Var<double> w = x.tape().watch(weight);
+        return tanh(h + matmul(transpose(x), matmul(x, h)) + matmul(transpose(x), matmul(x, h * w)));
+    }
+};
+struct PromisedRightOperand : RightOperand {
+    auto on(Tape<double>& tape) const {
+        return nn::every_step(
+            [w = tape.watch(weight)](const Var<double>& x, const Var<double>& h) -> Var<double> {
+                return tanh(h + matmul(transpose(x), matmul(x, h)) + matmul(transpose(x), matmul(x, h * w)));
+            });
+    }
+};
 /// A state of which one part is handed on as it came, and the parts change places.
 struct Swapping : Counting {
     struct State {
@@ -123,6 +142,27 @@ TEST_CASE("stream: gives what unrolling over the whole sequence gives, for every
             check_stream<double>(with_weights<Swapping>(), batch, steps);
         }
     }
+}
+
+TEST_CASE("stream: a state may be a matrix on the right of a product") {
+    const auto last = [](const auto& cell, bool streamed) {
+        nn::Engine engine(4);
+        const xt::xarray<double> xs = xt::cast<double>(random(engine, std::array<std::size_t, 3>{40, 3, D}));
+        Tape<double> tape;
+        if (!streamed) {
+            const xtape::NoRecording values_only(tape);
+            return xt::xarray<double>(nn::unroll_states(cell, tape.constant(xs)).back().value());
+        }
+        nn::Stream stream(tape, cell);
+        xt::xarray<double> result;
+        for (std::size_t t = 0; t < 40; ++t) result = stream(xt::xarray<double>(xt::view(xs, t)));
+        return result;
+    };
+    const auto check = [&](const auto& cell) {
+        CHECK(xt::allclose(last(cell, true), last(cell, false), 1e-10, 1e-12));
+    };
+    check(with_weights<RightOperand>());
+    check(with_weights<PromisedRightOperand>());
 }
 
 TEST_CASE("stream: a step that promises to be alike is run twice and then repeated, others each time") {

@@ -1,5 +1,6 @@
 // The same bits, whatever the number of threads.
 
+#include <array>
 #include <string>
 #include <thread>
 #include <vector>
@@ -106,6 +107,24 @@ TEST_CASE("threads: layers, statements that broadcast, and sums compute the same
     };
     const auto expected = run(1);
     for (std::size_t threads : {2u, 4u}) CHECK(first_difference(run(threads), expected) == expected.size());
+}
+
+TEST_CASE("threads: the gradient of a matrix has the same bits, wherever its blocks end") {
+    for (const auto& [m, k, n] :
+         {std::array<std::size_t, 3>{128, 256, 2048}, {128, 2048, 256}, {60, 300, 2020}, {700, 33, 4000}}) {
+        const auto run = [&](std::size_t threads) {
+            nn::Engine engine(9);
+            Parameter<float> x(Shape{m, k}), w(Shape{k, n});
+            for (Parameter<float>* p : {&x, &w}) nn::normal(*p, 1.0, engine);
+            Tape<float> tape;
+            tape.set_threads(threads);
+            backward(sum(square(matmul(tape.watch(x), tape.watch(w)))));
+            return std::vector<xt::xarray<float>>{x.grad(), w.grad()};
+        };
+        const auto expected = run(1);
+        for (std::size_t threads : {2u, 3u, 5u})
+            CHECK(first_difference(run(threads), expected) == expected.size());
+    }
 }
 
 TEST_CASE("threads: tapes on different threads have helpers of their own") {

@@ -237,7 +237,9 @@ void Tape<T>::make_step(const Loop<T>& loop, std::size_t step, typename Loop<T>:
     std::size_t inputs = 0;
     for (NodeIndex offset = 0; offset < loop.period; ++offset) inputs += at(loop.first + offset).input_count;
     // Not of the arena, which may be rewound to before this moment.
-    std::byte* room = gradients_.allocate(loop.period * payload_room + inputs * sizeof(NodeIndex));
+    const std::size_t bytes = loop.period * payload_room + inputs * sizeof(NodeIndex);
+    std::byte* room = gradients_.allocate(bytes);
+    made_steps_.push_back({loop.begin_of(step), room, bytes});
     auto* indices = reinterpret_cast<NodeIndex*>(room + loop.period * payload_room);
     for (NodeIndex offset = 0; offset < loop.period; ++offset, room += payload_room) {
         const Node<T>& a = at(loop.first + offset);

@@ -156,6 +156,11 @@ void Tape<T>::forget_since(const Mark& mark) {
     }
     while (!keepers_.empty() && keepers_.back() >= mark.size) keepers_.pop_back();
     while (!loops_.empty() && loops_.back().end() > mark.size) loops_.pop_back();
+    std::erase_if(made_steps_, [&](const MadeStep& step) {
+        if (step.first < mark.size) return false;
+        gradients_.release(step.room, step.bytes);
+        return true;
+    });
     step_memory_.steps = 0;  // the rest of a sequence of steps goes on elsewhere
     std::erase_if(hooks_, [&](const Hook& hook) { return hook.index >= mark.size; });
     drop_watched_from(mark.size);
@@ -171,6 +176,7 @@ void Tape<T>::clear() {
     keepers_.clear();
     kept_.clear();
     loops_.clear();
+    made_steps_.clear();
     step_memory_.steps = 0;
     drop_watched_from(0);
     products_.clear();

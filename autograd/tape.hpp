@@ -248,6 +248,12 @@ private:
             ::operator delete (nodes, std::align_val_t{alignof(Node<T>)});
         }
     };
+    /// Memory of nodes that a loop left out at first.
+    struct MadeStep {
+        NodeIndex first;
+        std::byte* room;
+        std::size_t bytes;
+    };
     struct Hook {
         NodeIndex index;
         std::function<Var<T>(Var<T>)> call;
@@ -312,6 +318,7 @@ private:
     Array<T> scratch_;
     StepMemory<T> step_memory_;
     std::vector<Loop<T>> loops_;  // in the order of their nodes
+    std::vector<MadeStep> made_steps_;
     // Of a sweep:
     std::vector<NodeIndex> lenders_;     // whose gradients others use
     std::vector<EvenSteps> lent_steps_;  // whose gradients are others'

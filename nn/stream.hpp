@@ -37,12 +37,13 @@ public:
     /// ShapeError, and stays where it was, if the cell doesn't take that shape or B isn't that of the state.
     template <XtensorExpression X>
     auto operator()(const X& x) {
-        if (!ready_ || !std::ranges::equal(x.shape(), input_.shape())) begin(Shape(x.shape()));
-        if constexpr (xt::has_data_interface<X>::value && X::static_layout == xt::layout_type::row_major) {
-            std::copy_n(x.data(), x.size(), input_.data());
+        if (!ready_ || !std::ranges::equal(x.shape(), input_.shape())) {
+            spare_input_ = x;  // it may be an output of this stream, which ends here
+            begin(spare_input_.shape());
+            std::copy_n(spare_input_.data(), spare_input_.size(), input_.data());
         } else {
-            auto input = tensor_view(input_.data(), input_.shape());
-            xt::noalias(input) = x;
+            constexpr auto in_rows = xt::layout_type::row_major;
+            std::copy(x.template begin<in_rows>(), x.template end<in_rows>(), input_.data());
         }
         advance();
         keep_state();
@@ -67,6 +68,10 @@ private:
     /// A life of the tape.
     void begin(const Shape& shape) {
         if (shape.empty()) throw ShapeError("[Stream] an input of shape (): expected (B, D)");
+        if (has_state_ && shape[0] != batch_) {
+            throw ShapeError("[Stream] an input of shape " + to_string(shape) + " to a state of " +
+                             std::to_string(batch_) + " samples: expected as many, or reset() first");
+        }
         ready_ = false;
         replay_ = {};
         tape_.clear();
@@ -74,6 +79,7 @@ private:
         step_.emplace(detail::step_on(cell_, tape_));
         if (!has_state_) copy_state(cell_.initial_state(tape_, shape[0]));
         has_state_ = true;
+        batch_ = shape[0];
         input_.resize(shape);
         x_ = changing(input_);
         state_ = state_of<State>([&](std::size_t k) { return changing(arrays_[k]); });
@@ -91,6 +97,7 @@ private:
     void advance() {
         if (replay_.is_complete()) return replay_.run();
         if (steps_ == steps_per_life) begin(Shape(input_.shape()));
+        ready_ = false;  // what throws leaves half a step
         // The first step packs no weights: it doesn't know that others follow.
         if (alike && steps_ == 1) {
             next_ = replay_.note(tape_, [&] { return (*step_)(x_, *state_); });
@@ -100,6 +107,7 @@ private:
         }
         plan_moves();
         ++steps_;
+        ready_ = true;
     }
 
     void copy_state(const State& state) {
@@ -150,7 +158,8 @@ private:
     Tape<T>& tape_;
     const Cell& cell_;
     std::optional<Step> step_;
-    Array<T> input_;
+    Array<T> input_, spare_input_;
+    std::size_t batch_ = 0;
     std::array<Array<T>, var_count<State>()> arrays_;  // the state
     std::array<Array<T>, var_count<State>()> spare_;
     std::array<Move, var_count<State>()> moves_;

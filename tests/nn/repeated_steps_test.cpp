@@ -531,3 +531,19 @@ TEST_CASE("repeated steps: a hundred thousand of them") {
     CHECK(last.item() == Approx(h).epsilon(1e-12));
     CHECK(w.grad()(0, 0) == Approx(dsum_dw).epsilon(1e-10));
 }
+
+TEST_CASE("repeated steps: a tape that is rewound for ever takes no more memory") {
+    nn::Engine engine(1);
+    const nn::LSTMCell<float> cell(3, 4, engine);
+    Tape<float> tape;
+    const Var<float> xs = tape.constant(xt::xarray<float>(xt::ones<float>({20, 2, 3})));
+    const auto mark = tape.mark();
+    const auto round = [&] {
+        backward(sum(nn::unroll(cell, xs).outputs));
+        tape.rewind(mark);
+    };
+    for (int k = 0; k < 10; ++k) round();
+    const std::size_t capacity = tape.capacity();
+    for (int k = 0; k < 200; ++k) round();
+    CHECK(tape.capacity() == capacity);
+}

@@ -43,43 +43,9 @@ ProductRecord::Place find_place(Tape<T>& tape, std::size_t site_number, std::siz
     return {static_cast<std::uint32_t>(*chunk - 1), static_cast<std::uint32_t>(slot)};
 }
 
-/// A part of a product by a packed matrix. Rows are dealt out, so that a thread goes on with what it has computed; but
-/// columns if the matrix is larger than a second-level cache, so that each thread's share of it stays in its own.
-template <class T>
-struct ProductPart {
-    std::size_t row = 0, rows;
-    std::size_t column = 0, columns;
-
-    static bool by_columns(std::size_t m, std::size_t k, std::size_t n) {
-        return m < 16 || k * n * sizeof(T) > (std::size_t{3} << 19);
-    }
-    static Work work(std::size_t m, std::size_t k, std::size_t n) {
-        constexpr std::size_t per_nanosecond = 100;
-        const std::size_t panel = packed_panel_width<T>();
-        return {m * k * n / per_nanosecond, by_columns(m, k, n) ? (n + panel - 1) / panel : m / 8};
-    }
-    ProductPart(std::size_t m, std::size_t k, std::size_t n, Part part) : rows(m), columns(n) {
-        if (part.count == 1) return;
-        if (by_columns(m, k, n)) {
-            const std::size_t panel = packed_panel_width<T>();
-            const std::size_t panels = (n + panel - 1) / panel;
-            column = part.begin(panels) * panel;
-            columns = std::min(part.end(panels) * panel, n) - column;
-        } else {
-            row = part.begin(m);
-            rows = part.end(m) - row;
-        }
-    }
-    MatrixView<const T> of_left(const MatrixView<const T>& a) const { return a.row_block(row, rows); }
-    PackedMatrix<T> of_right(const PackedMatrix<T>& b) const { return b.columns(column, columns); }
-    MatrixView<T> of_result(const MatrixView<T>& c) const {
-        return c.row_block(row, rows).column_block(column, columns);
-    }
-};
-
 template <class T>
 void compute_block(Tape<T>& tape, ProductSite<T>& site, ProductChunk<T>& chunk) {
-    const NoLog no_log(tape);
+    const LogInto<T> nothing_noted(tape, nullptr);
     const Node<T>& sequence = tape.at(site.sequence);
     const std::size_t steps = chunk.ready_end - chunk.ready_begin;
     const std::size_t slot_size = site.rows * site.cols;
@@ -100,13 +66,7 @@ void compute_block(Tape<T>& tape, ProductSite<T>& site, ProductChunk<T>& chunk) 
 
     const Node<T>& bias = tape.at(site.bias);
     const PackedMatrix<T>* packed = detail::packed_form(tape, b, owner, y.rows, blocks_left, bias.is_dense());
-    if (packed != nullptr && bias.is_dense()) {
-        return tape.team().run(ProductPart<T>::work(y.rows, b.rows, y.cols), [&](Part part) {
-            const ProductPart<T> mine(y.rows, b.rows, y.cols, part);
-            gemm_plus_row(mine.of_left(a), mine.of_right(*packed), bias.value + mine.column,
-                          mine.of_result(y));
-        });
-    }
+    if (packed != nullptr && bias.is_dense()) return gemm_plus_row(tape.team(), a, *packed, bias.value, y);
     const Shape shape{y.rows, y.cols};
     copy_strided<T>(shape, bias.value, Strides{0, bias.full_strides()[0]}, first, dense_strides(shape));
     multiply(tape, a, b, owner, blocks_left, T(1), y);
@@ -284,22 +244,16 @@ private:
 
     void put_addend(const Node<T>& addend, T* value, bool add) {
         const Strides strides = broadcast_strides(addend.shape, addend.full_strides(), shape_);
-        const auto put = [](const Shape& shape, const T* from, const Strides& from_strides, T* to,
-                            bool adds) {
-            if (adds)
-                add_strided<T>(shape, from, from_strides, to, dense_strides(shape));
-            else
-                copy_strided<T>(shape, from, from_strides, to, dense_strides(shape));
-        };
         const auto rows = detail::as_rows<const T>(addend.value, shape_, strides);
         if (!rows) {
             tape_.forbid_repeating();
-            return put(shape_, addend.value, strides, value, add);
+            return put_strided<T>(!add, shape_, addend.value, strides, value, dense_strides(shape_));
         }
         const auto run = [](const RawCall<T>& call, T* const* addresses, Part) {
             const auto& n = call.numbers;
+            const Shape shape{n[0], n[1]};
             const Strides from{static_cast<std::ptrdiff_t>(n[2]), static_cast<std::ptrdiff_t>(n[3])};
-            decltype(put)()(Shape{n[0], n[1]}, addresses[0], from, addresses[1], n[4] != 0);
+            put_strided<T>(n[4] == 0, shape, addresses[0], from, addresses[1], dense_strides(shape));
         };
         tape_.make_call({.run = run,
                          .numbers = {rows->rows, rows->cols, static_cast<std::size_t>(rows->row_stride),
@@ -399,22 +353,9 @@ void multiply_plain(const RawCall<T>& call, T* const* addresses, Part) {
             MatrixView<T>(addresses[1], n[0], n[2], static_cast<std::ptrdiff_t>(n[5])));
 }
 
-/// Addresses of a and c.
 template <class T>
-void multiply_by_packed(const RawCall<T>& call, T* const* addresses, Part part) {
-    const auto& n = call.numbers;
-    const MatrixView<const T> a(addresses[0], n[0], n[1], static_cast<std::ptrdiff_t>(n[3]),
-                                static_cast<std::ptrdiff_t>(n[4]));
-    const MatrixView<T> c(addresses[1], n[0], n[2], static_cast<std::ptrdiff_t>(n[5]));
-    const PackedMatrix<T> b{static_cast<const T*>(call.code), n[1], n[2], n[7]};
-    const ProductPart<T> mine(n[0], n[1], n[2], part);
-    gemm(mine.of_left(a), mine.of_right(b), static_cast<T>(n[6]), mine.of_result(c));
-}
-
-template <class T>
-void note(CallLog<T>& log, const MatrixView<const T>& a, const MatrixView<const T>& b,
-          const PackedMatrix<T>* packed, T beta, const MatrixView<T>& c) {
-    if (packed != nullptr) return note_gemm(log, a, *packed, beta, c);
+void note(CallLog<T>& log, const MatrixView<const T>& a, const MatrixView<const T>& b, T beta,
+          const MatrixView<T>& c) {
     if (b.col_stride != 1 && b.row_stride != 1) return log.give_up();
     const auto number = [](std::ptrdiff_t x) { return static_cast<std::size_t>(x); };
     const bool transposed = b.col_stride != 1;
@@ -449,24 +390,14 @@ template <class T>
 void detail::multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeIndex b_owner,
                       std::size_t uses, T beta, MatrixView<T> c) {
     const PackedMatrix<T>* packed = packed_form(tape, b, b_owner, a.rows, uses);
-    if (packed != nullptr) {
-        const Work work = ProductPart<T>::work(a.rows, a.cols, b.cols);
-        const auto number = [](std::ptrdiff_t x) { return static_cast<std::size_t>(x); };
-        if (tape.team().parts(work) > 1) {
-            return tape.make_call(
-                {.run = &multiply_by_packed<T>,
-                 .code = packed->data,
-                 .numbers = {a.rows, a.cols, b.cols, number(a.row_stride), number(a.col_stride),
-                             number(c.row_stride), beta != T(0), packed->sums},
-                 .work = work},
-                a.data, c.data);
-        }
+    if (packed == nullptr) {
+        if (tape.log() != nullptr) note(*tape.log(), a, b, beta, c);
+        return gemm<T>(a, b, beta, c);
     }
-    if (tape.log() != nullptr) note(*tape.log(), a, b, packed, beta, c);
-    if (packed != nullptr)
-        gemm(a, *packed, beta, c);
-    else
-        gemm<T>(a, b, beta, c);
+    const RawCall<T> call = gemm_call(a, *packed, beta, c);
+    if (tape.team().parts(call.work) > 1) return tape.make_call(call, a.data, c.data);
+    if (tape.log() != nullptr) note_gemm(*tape.log(), a, *packed, beta, c);
+    gemm(a, *packed, beta, c);
 }
 
 #define XTAPE_INSTANTIATE(T)                                                                           \

@@ -179,24 +179,22 @@ void add_matrix_gradients(Sweep<T>& sweep, NodeIndex b, const ProductChunk<T>& c
         return add_matrix_gradient(sweep, b, rest.matrix, dy.row_block(rest_begin, dy.rows - rest_begin));
     }
     const std::size_t inner = first.matrix.cols;
-    const std::size_t bytes = dy.rows * inner * sizeof(T);
-    auto* const copy = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
+    const Pooled<T> copy(tape.gradients(), dy.rows * inner);
     for (std::size_t slot = begin; slot < end;) {
         const auto [count, a] = left_operands(tape, chunk, slot, end, j);
         const Shape shape{a.rows, a.cols};
         copy_strided<T>(shape, a.data, Strides{a.row_stride, a.col_stride},
-                        copy + (slot - begin) * rows * inner, dense_strides(shape));
+                        copy.data() + (slot - begin) * rows * inner, dense_strides(shape));
         slot += count;
     }
-    add_matrix_gradient(sweep, b, MatrixView<const T>(copy, dy.rows, inner), dy);
-    tape.gradients().release(reinterpret_cast<std::byte*>(copy), bytes);
+    add_matrix_gradient(sweep, b, MatrixView<const T>(copy.data(), dy.rows, inner), dy);
 }
 
 template <class T>
 void flush_chunk(Sweep<T>& sweep, std::size_t number) {
     Tape<T>& tape = sweep.tape();
     tape.forbid_repeating();
-    const NoLog no_log(tape);
+    const LogInto<T> nothing_noted(tape, nullptr);
     const ProductChunk<T>& chunk = tape.products().chunks[number];
     const ProductSite<T> site = tape.products().sites[chunk.site];
     auto& state = sweep.chunk_state(number);

@@ -56,15 +56,13 @@ void Sweep<T>::visit_loop(const Loop<T>& loop) {
     using Nodes = typename Loop<T>::Nodes;
     // The slots of three steps as they were before each was visited.
     const NodeIndex period = loop.period;
-    const std::size_t bytes = 3 * period * sizeof(Slot);
-    auto* const slots = reinterpret_cast<Slot*>(tape_.gradients().allocate(bytes));
-    const auto before = [&](std::size_t step) { return slots + step % 3 * period; };
+    const Pooled<Slot> slots(tape_.gradients(), 3 * period);
+    const auto before = [&](std::size_t step) { return slots.data() + step % 3 * period; };
     const auto keep = [&](std::size_t step) {
         std::copy_n(slots_ + loop.begin_of(step), period, before(step));
     };
     const AtExit tidy_up([&] {
         tape_.log_ = nullptr;
-        tape_.gradients().release(reinterpret_cast<std::byte*>(slots), bytes);
         // From here on anybody may use them.
         std::replace(loop.nodes, loop.nodes + loop.steps, Nodes::made_by_sweep, Nodes::made);
     });

@@ -52,6 +52,51 @@ void note_tiles(CallLog<T>& log, const Kernels<T>& kernels, const MatrixView<con
     }
 }
 
+/// A part of such a product. Rows are dealt out, so that a thread goes on with what it has computed; but
+/// columns if the matrix is larger than a second-level cache, so that each thread's share of it stays in its own.
+template <class T>
+struct ProductPart {
+    std::size_t row = 0, rows;
+    std::size_t column = 0, columns;
+
+    static bool by_columns(std::size_t m, std::size_t k, std::size_t n) {
+        return m < 16 || k * n * sizeof(T) > (std::size_t{3} << 19);
+    }
+    static Work work(std::size_t m, std::size_t k, std::size_t n) {
+        constexpr std::size_t per_nanosecond = 100;
+        const std::size_t panel = packed_panel_width<T>();
+        return {m * k * n / per_nanosecond, by_columns(m, k, n) ? (n + panel - 1) / panel : m / 8};
+    }
+    ProductPart(std::size_t m, std::size_t k, std::size_t n, Part part) : rows(m), columns(n) {
+        if (part.count == 1) return;
+        if (by_columns(m, k, n)) {
+            const std::size_t panel = packed_panel_width<T>();
+            const std::size_t panels = (n + panel - 1) / panel;
+            column = part.begin(panels) * panel;
+            columns = std::min(part.end(panels) * panel, n) - column;
+        } else {
+            row = part.begin(m);
+            rows = part.end(m) - row;
+        }
+    }
+    MatrixView<const T> of_left(const MatrixView<const T>& a) const { return a.row_block(row, rows); }
+    PackedMatrix<T> of_right(const PackedMatrix<T>& b) const { return b.columns(column, columns); }
+    MatrixView<T> of_result(const MatrixView<T>& c) const {
+        return c.row_block(row, rows).column_block(column, columns);
+    }
+};
+
+template <class T>
+void run_product(const RawCall<T>& call, T* const* addresses, Part part) {
+    const auto& n = call.numbers;
+    const MatrixView<const T> a(addresses[0], n[0], n[1], static_cast<std::ptrdiff_t>(n[3]),
+                                static_cast<std::ptrdiff_t>(n[4]));
+    const MatrixView<T> c(addresses[1], n[0], n[2], static_cast<std::ptrdiff_t>(n[5]));
+    const PackedMatrix<T> b{static_cast<const T*>(call.code), n[1], n[2], n[7]};
+    const ProductPart<T> mine(n[0], n[1], n[2], part);
+    gemm(mine.of_left(a), mine.of_right(b), static_cast<T>(n[6]), mine.of_result(c));
+}
+
 }  // namespace
 
 template <class T>
@@ -112,34 +157,37 @@ void gemm(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
 }
 
 template <class T>
+RawCall<T> gemm_call(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
+                     std::type_identity_t<T> beta, MatrixView<T> c) {
+    return {.run = &run_product<T>,
+            .code = b.data,
+            .numbers = {a.rows, a.cols, b.cols, static_cast<std::size_t>(a.row_stride),
+                        static_cast<std::size_t>(a.col_stride), static_cast<std::size_t>(c.row_stride),
+                        beta != T(0), b.sums},
+            .work = ProductPart<T>::work(a.rows, a.cols, b.cols)};
+}
+
+template <class T>
 void note_gemm(CallLog<T>& log, MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
                std::type_identity_t<T> beta, MatrixView<T> c) {
     const Kernels<T>& chosen = kernels<T>();
     if (is_tiles<T>(chosen, b, c)) return note_tiles<T>(log, chosen, a, b, beta != T(0), c);
-    const auto run = [](const RawCall<T>& call, T* const* addresses, Part) {
-        const auto& n = call.numbers;
-        const MatrixView<const T> left(addresses[0], n[0], n[1], static_cast<std::ptrdiff_t>(n[3]),
-                                       static_cast<std::ptrdiff_t>(n[4]));
-        gemm(left, PackedMatrix<T>{static_cast<const T*>(call.code), n[1], n[2], n[7]}, static_cast<T>(n[6]),
-             MatrixView<T>(addresses[1], n[0], n[2], static_cast<std::ptrdiff_t>(n[5])));
-    };
-    log.add({.run = run,
-             .code = b.data,
-             .numbers = {a.rows, a.cols, b.cols, static_cast<std::size_t>(a.row_stride),
-                         static_cast<std::size_t>(a.col_stride), static_cast<std::size_t>(c.row_stride),
-                         beta != T(0), b.sums}},
-            {a.data, c.data});
+    log.add(gemm_call(a, b, beta, c), {a.data, c.data});
 }
 
 template <class T>
-void gemm_plus_row(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
+void gemm_plus_row(Team& team, MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
                    const std::type_identity_t<T>* row, MatrixView<T> c) {
     detail::check_product<T>(a, b.rows, b.cols, T(0), c);
     if (c.rows == 0 || c.cols == 0) return;
-    if (a.cols == 0)
+    if (a.cols == 0) {
         for (std::size_t i = 0; i < c.rows; ++i) std::copy_n(row, c.cols, c.at(i, 0));
-    else
-        kernels<T>().multiply(a, b, {row, 0}, c);
+        return;
+    }
+    team.run(ProductPart<T>::work(c.rows, a.cols, c.cols), [&](Part part) {
+        const ProductPart<T> mine(c.rows, a.cols, c.cols, part);
+        kernels<T>().multiply(mine.of_left(a), mine.of_right(b), {row + mine.column, 0}, mine.of_result(c));
+    });
 }
 
 namespace {
@@ -166,30 +214,21 @@ bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses,
     return static_cast<double>(uses) * saved > packing;
 }
 
-template std::size_t packed_size<float>(std::size_t, std::size_t);
-template std::size_t packed_size<double>(std::size_t, std::size_t);
-template struct PackedMatrix<float>;
-template struct PackedMatrix<double>;
-template std::size_t packed_panel_width<float>();
-template std::size_t packed_panel_width<double>();
-template PackedMatrix<float> pack_columns<float>(MatrixView<const float>, std::size_t, std::size_t, float*);
-template PackedMatrix<double> pack_columns<double>(MatrixView<const double>, std::size_t, std::size_t,
-                                                   double*);
-template PackedMatrix<float> pack<float>(MatrixView<const float>, float*);
-template PackedMatrix<float> pack<float>(Team&, MatrixView<const float>, float*);
-template PackedMatrix<double> pack<double>(Team&, MatrixView<const double>, double*);
-template PackedMatrix<double> pack<double>(MatrixView<const double>, double*);
-template void gemm<float>(MatrixView<const float>, const PackedMatrix<float>&, float, MatrixView<float>);
-template void gemm<double>(MatrixView<const double>, const PackedMatrix<double>&, double, MatrixView<double>);
-template void note_gemm<float>(CallLog<float>&, MatrixView<const float>, const PackedMatrix<float>&, float,
-                               MatrixView<float>);
-template void note_gemm<double>(CallLog<double>&, MatrixView<const double>, const PackedMatrix<double>&,
-                                double, MatrixView<double>);
-template void gemm_plus_row<float>(MatrixView<const float>, const PackedMatrix<float>&, const float*,
-                                   MatrixView<float>);
-template void gemm_plus_row<double>(MatrixView<const double>, const PackedMatrix<double>&, const double*,
-                                    MatrixView<double>);
-template bool packing_pays<float>(std::size_t, std::size_t, std::size_t, std::size_t, bool, bool);
-template bool packing_pays<double>(std::size_t, std::size_t, std::size_t, std::size_t, bool, bool);
+#define XTAPE_INSTANTIATE(T)                                                                                \
+    template struct PackedMatrix<T>;                                                                        \
+    template std::size_t packed_size<T>(std::size_t, std::size_t);                                          \
+    template std::size_t packed_panel_width<T>();                                                           \
+    template PackedMatrix<T> pack_columns<T>(MatrixView<const T>, std::size_t, std::size_t, T*);            \
+    template PackedMatrix<T> pack<T>(MatrixView<const T>, T*);                                              \
+    template PackedMatrix<T> pack<T>(Team&, MatrixView<const T>, T*);                                       \
+    template void gemm<T>(MatrixView<const T>, const PackedMatrix<T>&, T, MatrixView<T>);                   \
+    template RawCall<T> gemm_call<T>(MatrixView<const T>, const PackedMatrix<T>&, T, MatrixView<T>);        \
+    template void note_gemm<T>(CallLog<T>&, MatrixView<const T>, const PackedMatrix<T>&, T, MatrixView<T>); \
+    template void gemm_plus_row<T>(Team&, MatrixView<const T>, const PackedMatrix<T>&, const T*,            \
+                                   MatrixView<T>);                                                          \
+    template bool packing_pays<T>(std::size_t, std::size_t, std::size_t, std::size_t, bool, bool);
+XTAPE_INSTANTIATE(float)
+XTAPE_INSTANTIATE(double)
+#undef XTAPE_INSTANTIATE
 
 }  // namespace xtape

@@ -60,14 +60,19 @@ template <class T>
 void gemm(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b, std::type_identity_t<T> beta,
           MatrixView<T> c);
 
+/// What gemm(a, b, beta, c) does, as a raw call that threads may share; its addresses are those of a and c.
+template <class T>
+RawCall<T> gemm_call(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
+                     std::type_identity_t<T> beta, MatrixView<T> c);
+
 /// Notes what gemm(a, b, beta, c) does, as raw calls that work nothing out again.
 template <class T>
 void note_gemm(CallLog<T>& log, MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
                std::type_identity_t<T> beta, MatrixView<T> c);
 
-/// c = a b + a row of n neighbours, repeated: a bias that costs no pass of its own.
+/// c = a b + a row of n neighbours, repeated: a bias that costs no pass of its own. Shared by threads.
 template <class T>
-void gemm_plus_row(MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
+void gemm_plus_row(Team& team, MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
                    const std::type_identity_t<T>* row, MatrixView<T> c);
 
 /// Whether `uses` products (m×k)·(k×n) are faster with the right operand packed, the packing included.

@@ -68,9 +68,8 @@ void pull_share_values(Sweep<T>& sweep, NodeIndex index) {
     for (std::size_t i = 0; i < count; ++i) share.data()[i] = dy[i] / static_cast<T>(divisor);
     bool first = false;
     const auto target = sweep.fresh_target(index, node.inputs[0], first);
-    const auto move = first ? &copy_strided<T> : &add_strided<T>;
-    move(input.shape, share.data(), broadcast_strides(kept, dense_strides(kept), input.shape), target.data,
-         target.strides);
+    put_strided<T>(first, input.shape, share.data(),
+                   broadcast_strides(kept, dense_strides(kept), input.shape), target.data, target.strides);
 }
 
 template <class T>

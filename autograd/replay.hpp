@@ -16,8 +16,8 @@ namespace xtape {
 ///     replay.run();  // and y has changed
 ///
 /// It works on the tape's memory: it ends with the tape's life, or with a rewind to before the computation, and so do its
-/// results. Parameters are taken to stay as they are, and may have been packed. What the computation made of other things than values on the tape, such as the number in `2 * x`, stays as
-/// it was.
+/// results. Parameters are taken to stay as they are, and may have been packed. What the computation made of other things
+/// than values on the tape, such as the number in `2 * x`, stays as it was.
 template <class T>
 class Replay {
 public:
@@ -26,7 +26,8 @@ public:
     auto note(Tape<T>& tape, F&& computation) {
         tape_ = nullptr;
         const NoRecording values_only(tape);
-        const LogInto<T> noting(tape, log_);
+        log_.clear();
+        const LogInto<T> noting(tape, &log_);
         auto result = std::forward<F>(computation)();
         tape_ = &tape;
         return result;

@@ -81,8 +81,8 @@ void write_rows(Pool& pool, const Grouping& grouping, T* data, const Strides& st
     }
     const Pooled<T> rows(pool, count * length);
     for (std::size_t i = 0; i < count; ++i) write(i, true, rows.data() + i * length);
-    const auto move = first ? &copy_strided<T> : &add_strided<T>;
-    move(grouping.shape(), rows.data(), dense_strides(grouping.shape()), data, grouping(strides));
+    put_strided<T>(first, grouping.shape(), rows.data(), dense_strides(grouping.shape()), data,
+                   grouping(strides));
 }
 
 // ---- rules ------------------------------------------------------------------------------------------------------

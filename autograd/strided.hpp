@@ -19,6 +19,16 @@ template <class T>
 void add_strided(const Shape& shape, const T* from, const Strides& from_strides, T* to,
                  const Strides& to_strides);
 
+/// The one for the first contribution, the other for those after it.
+template <class T>
+void put_strided(bool first, const Shape& shape, const T* from, const Strides& from_strides, T* to,
+                 const Strides& to_strides) {
+    if (first)
+        copy_strided(shape, from, from_strides, to, to_strides);
+    else
+        add_strided(shape, from, from_strides, to, to_strides);
+}
+
 /// to[j] += Σ_i from[i, j], for rows of neighbours `row_stride` apart.
 template <class T>
 void add_columns(std::size_t rows, std::size_t columns, const T* from, std::ptrdiff_t row_stride, T* to);

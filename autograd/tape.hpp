@@ -10,6 +10,7 @@
 #include <new>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "autograd/arena.hpp"
@@ -170,8 +171,8 @@ public:
         team_->run(call.work, [&](Part part) { call.run(call, addresses, part); });
         if (log_ != nullptr) log_->add(call, {from, to});
     }
-    /// Whether what is computed now will be done again, on other numbers than those of parameters.
-    bool notes_replay() const { return notes_replay_; }
+    /// Whether what is computed now is noted for a Replay: it will be done again on other numbers than those of parameters.
+    bool notes_replay() const { return log_ != nullptr && log_ != &logs_[0] && log_ != &logs_[1]; }
     /// Says that something was done that no call tells of.
     void forbid_repeating() {
         if (log_ != nullptr) log_->give_up();
@@ -228,8 +229,6 @@ private:
     friend class Sweep;
     template <class>
     friend class Steps;
-    template <class>
-    friend class NoLog;
     template <class>
     friend class LogInto;
 
@@ -323,45 +322,21 @@ private:
     std::vector<NodeIndex> lenders_;     // whose gradients others use
     std::vector<EvenSteps> lent_steps_;  // whose gradients are others'
     CallLog<T>* log_ = nullptr;
-    bool notes_replay_ = false;
     std::array<CallLog<T>, 2> logs_;  // of two steps
 };
 
-/// While it lives, raw calls are not noted: they aren't of the kind that repeats.
-template <class T>
-class NoLog {
-public:
-    explicit NoLog(Tape<T>& tape) : log_(tape.log_), before_(tape.log_) { log_ = nullptr; }
-    ~NoLog() { log_ = before_; }
-    NoLog(const NoLog&) = delete;
-    NoLog& operator=(const NoLog&) = delete;
-
-private:
-    CallLog<T>*& log_;
-    CallLog<T>* before_;
-};
-
-/// While it lives, raw calls are noted here, for a replay.
+/// While it lives, raw calls are noted there, or, with null, not at all: for work that doesn't repeat as it is.
 template <class T>
 class LogInto {
 public:
-    LogInto(Tape<T>& tape, CallLog<T>& log)
-        : tape_(tape), log_before_(tape.log_), replay_before_(tape.notes_replay_) {
-        log.clear();
-        tape_.log_ = &log;
-        tape_.notes_replay_ = true;
-    }
-    ~LogInto() {
-        tape_.log_ = log_before_;
-        tape_.notes_replay_ = replay_before_;
-    }
+    LogInto(Tape<T>& tape, CallLog<T>* log) : log_(tape.log_), before_(std::exchange(tape.log_, log)) {}
+    ~LogInto() { log_ = before_; }
     LogInto(const LogInto&) = delete;
     LogInto& operator=(const LogInto&) = delete;
 
 private:
-    Tape<T>& tape_;
-    CallLog<T>* log_before_;
-    bool replay_before_;
+    CallLog<T>*& log_;
+    CallLog<T>* before_;
 };
 
 /// While it lives, what is computed on the tape needs no gradient and remembers nothing: for evaluation.

@@ -300,11 +300,7 @@ void Sweep<T>::add(NodeIndex index, const Shape& shape, const T* from, const Str
         T* to = whole_target(index, first);
         if (dense) return add_rows(1, node.size(), from, 0, to, 0, first);
         tape_.forbid_repeating();
-        if (first)
-            copy_strided(shape, from, strides, to, dense_strides(shape));
-        else
-            add_strided(shape, from, strides, to, dense_strides(shape));
-        return;
+        return put_strided(first, shape, from, strides, to, dense_strides(shape));
     }
     if (node.is_view && shape == node.shape && shape.size() == 2 && strides[1] == 1 &&
         node.full_strides()[1] == 1) {

@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <optional>
-#include <span>
 #include <string>
 #include <utility>
 
@@ -52,7 +51,7 @@ public:
 
     /// Forgets what came so far: the next step starts from the cell's initial state.
     void reset() {
-        has_state_ = false;
+        batch_.reset();
         refresh();
     }
     /// To be called when the cell's parameters have changed; the state stays.
@@ -68,17 +67,16 @@ private:
     /// A life of the tape.
     void begin(const Shape& shape) {
         if (shape.empty()) throw ShapeError("[Stream] an input of shape (): expected (B, D)");
-        if (has_state_ && shape[0] != batch_) {
+        if (batch_ && *batch_ != shape[0]) {
             throw ShapeError("[Stream] an input of shape " + to_string(shape) + " to a state of " +
-                             std::to_string(batch_) + " samples: expected as many, or reset() first");
+                             std::to_string(*batch_) + " samples: expected as many, or reset() first");
         }
         ready_ = false;
         replay_ = {};
         tape_.clear();
         const NoRecording values_only(tape_);
         step_.emplace(detail::step_on(cell_, tape_));
-        if (!has_state_) copy_state(cell_.initial_state(tape_, shape[0]));
-        has_state_ = true;
+        if (!batch_) copy_state(cell_.initial_state(tape_, shape[0]));
         batch_ = shape[0];
         input_.resize(shape);
         x_ = changing(input_);
@@ -159,7 +157,7 @@ private:
     const Cell& cell_;
     std::optional<Step> step_;
     Array<T> input_, spare_input_;
-    std::size_t batch_ = 0;
+    std::optional<std::size_t> batch_;                 // of the state, if there is one
     std::array<Array<T>, var_count<State>()> arrays_;  // the state
     std::array<Array<T>, var_count<State>()> spare_;
     std::array<Move, var_count<State>()> moves_;
@@ -168,7 +166,6 @@ private:
     std::optional<State> state_, next_;
     Replay<T> replay_;
     std::size_t steps_ = 0;
-    bool has_state_ = false;
     bool ready_ = false;
 };
 

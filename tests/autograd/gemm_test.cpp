@@ -172,6 +172,7 @@ TEMPLATE_TEST_CASE(
     all.insert(all.end(), std::begin(empty_sizes), std::end(empty_sizes));
     for (Size s : all) {
         Matrix<T> a(s.m, s.k, Layout::row_major, engine), b(s.k, s.n, Layout::row_major, engine);
+        xtape::Team alone;
         Matrix<T> row(1, s.n, Layout::row_major, engine);
         Packed<T> packed(b.view);
         const std::size_t stride = s.n + 3;
@@ -184,7 +185,7 @@ TEMPLATE_TEST_CASE(
                 c(i, j) = std::numeric_limits<T>::quiet_NaN();
             }
         xtape::gemm(a.view, packed.matrix, T(1), before);
-        xtape::gemm_plus_row(a.view, packed.matrix, row.view.data, c);
+        xtape::gemm_plus_row(alone, a.view, packed.matrix, row.view.data, c);
         CAPTURE(s.m, s.k, s.n);
         CHECK(result == expected);
     }

@@ -10,6 +10,7 @@
 #include "nn/loss.hpp"
 #include "nn/lstm_cell.hpp"
 #include "nn/module.hpp"
+#include "nn/packed_sequence.hpp"
 #include "nn/rnn_cell.hpp"
 #include "nn/sgd.hpp"
 #include "nn/state.hpp"

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <optional>
+#include <ranges>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "autograd/autograd.hpp"
 
 // What a cell hands from one step to the next: a Var, or a struct of up to four Vars of which one is called h, the
-// output.
+// output. The state of several layers is a struct or a vector of such states.
 
 namespace xtape::nn {
 
@@ -33,47 +36,76 @@ const auto& output_of(const State& state) {
 
 namespace detail {
 
-/// Stands for a Var when members are counted.
-struct AnyVar {
-    template <class T>
-    operator Var<T>() const;  // NOLINT(google-explicit-constructor)
+/// Stands for a member when these are counted.
+struct AnyMember {
+    template <class M>
+    operator M() const;  // NOLINT(google-explicit-constructor)
 };
 
-}  // namespace detail
-
-/// How many Vars a state consists of.
 template <class State>
-constexpr std::size_t var_count() {
-    using detail::AnyVar;
-    if constexpr (is_var<State>)
-        return 1;
-    else if constexpr (requires { State{AnyVar(), AnyVar(), AnyVar(), AnyVar()}; })
+constexpr std::size_t member_count() {
+    using M = AnyMember;
+    if constexpr (requires { State{M(), M(), M(), M()}; })
         return 4;
-    else if constexpr (requires { State{AnyVar(), AnyVar(), AnyVar()}; })
+    else if constexpr (requires { State{M(), M(), M()}; })
         return 3;
-    else if constexpr (requires { State{AnyVar(), AnyVar()}; })
+    else if constexpr (requires { State{M(), M()}; })
         return 2;
     else
         return 1;
 }
 
-/// The Vars of a state, in the order of its members.
-template <class State>
-auto vars_of(const State& state) {
-    if constexpr (is_var<State>) {
-        return std::array{state};
-    } else if constexpr (var_count<State>() == 1) {
+/// use(a, b, ...) with the members of a struct.
+template <class State, class F>
+auto with_members(const State& state, F&& use) {
+    constexpr std::size_t count = member_count<State>();
+    if constexpr (count == 1) {
         const auto& [a] = state;
-        return std::array{a};
-    } else if constexpr (var_count<State>() == 2) {
+        return use(a);
+    } else if constexpr (count == 2) {
         const auto& [a, b] = state;
-        return std::array{a, b};
-    } else if constexpr (var_count<State>() == 3) {
+        return use(a, b);
+    } else if constexpr (count == 3) {
         const auto& [a, b, c] = state;
-        return std::array{a, b, c};
+        return use(a, b, c);
     } else {
         const auto& [a, b, c, d] = state;
-        return std::array{a, b, c, d};
+        return use(a, b, c, d);
+    }
+}
+
+}  // namespace detail
+
+/// How many Vars the state of a cell consists of.
+template <class State>
+constexpr std::size_t var_count() {
+    if constexpr (is_var<State>)
+        return 1;
+    else
+        return detail::member_count<State>();
+}
+
+/// The Vars of the state of a cell, in the order of its members.
+template <class State>
+auto vars_of(const State& state) {
+    if constexpr (is_var<State>)
+        return std::array{state};
+    else
+        return detail::with_members(state, [](const auto&... vars) { return std::array{vars...}; });
+}
+
+/// The same state with change(var) in place of each Var, for the state of a cell or of several layers.
+template <class State, class F>
+State map_state(const State& state, F&& change) {
+    if constexpr (is_var<State>) {
+        return change(state);
+    } else if constexpr (std::ranges::range<State>) {
+        State changed = state;
+        for (auto& part : changed) part = map_state(part, change);
+        return changed;
+    } else {
+        return detail::with_members(state,
+                                    [&](const auto&... parts) { return State{map_state(parts, change)...}; });
     }
 }
 
@@ -88,6 +120,20 @@ State state_of(F&& var) {
     }
 }
 
+namespace detail {
+
+template <class State>
+auto any_var(const State& state) {
+    if constexpr (is_var<State>)
+        return state;
+    else if constexpr (std::ranges::range<State>)
+        return any_var(*std::ranges::begin(state));
+    else
+        return with_members(state, [](const auto& part, const auto&...) { return any_var(part); });
+}
+
+}  // namespace detail
+
 /// A state by value: what carries it from one life of a tape to the next, as truncated BPTT does from window to
 /// window. The gradient ends there. After the first window nothing is allocated.
 ///
@@ -100,35 +146,51 @@ State state_of(F&& var) {
 template <class State>
 class CarriedState {
 public:
-    using Element = typename std::remove_cvref_t<decltype(output_of(std::declval<State>()))>::value_type;
+    using Element = typename decltype(detail::any_var(std::declval<State>()))::value_type;
 
-    bool empty() const { return empty_; }
+    bool empty() const { return !kept_; }
 
     /// The next sequence starts from its cell's initial state.
-    void forget() { empty_ = true; }
+    void forget() { kept_.reset(); }
 
     /// Copies the values.
     void keep(const State& state) {
-        const auto vars = vars_of(state);
-        for (std::size_t k = 0; k < vars.size(); ++k) {
-            const Var<Element> dense = contiguous(vars[k]);
+        std::size_t count = 0;
+        kept_ = map_state(state, [&](const Var<Element>& var) {
+            if (arrays_.size() == count) arrays_.emplace_back();
+            const Var<Element> dense = contiguous(var);
             const Node<Element>& node = dense.tape().node(dense);
-            arrays_[k].resize(node.shape);
-            std::copy_n(node.value, node.size(), arrays_[k].data());
-        }
-        empty_ = false;
+            arrays_[count].resize(node.shape);
+            std::copy_n(node.value, node.size(), arrays_[count].data());
+            ++count;
+            return var;
+        });
     }
 
     /// The state as constants on a tape. Throws TapeError if nothing was kept.
     State on(Tape<Element>& tape) const {
-        if (empty_) throw TapeError("[CarriedState] nothing was kept: start from the cell's initial_state");
-        return state_of<State>([&](std::size_t k) { return tape.constant(arrays_[k]); });
+        if (!kept_) throw TapeError("[CarriedState] nothing was kept: start from the cell's initial_state");
+        std::size_t count = 0;
+        return map_state(*kept_, [&](const Var<Element>&) { return tape.constant(arrays_[count++]); });
     }
 
 private:
-    std::array<Array<Element>, var_count<State>()> arrays_;
-    bool empty_ = true;
+    std::optional<State> kept_;  // for its form: the Vars have lost their tape
+    std::vector<Array<Element>> arrays_;
 };
+
+namespace detail {
+
+template <class S>
+inline constexpr bool is_carried = false;
+template <class State>
+inline constexpr bool is_carried<CarriedState<State>> = true;
+
+}  // namespace detail
+
+/// A state on a tape.
+template <class S>
+concept TapeState = !detail::is_carried<S>;
 
 namespace detail {
 

@@ -58,7 +58,8 @@ public:
     void refresh() { ready_ = false; }
 
 private:
-    using Step = decltype(detail::step_on(std::declval<const Cell&>(), std::declval<Tape<T>&>()));
+    using Step =
+        decltype(detail::step_on(std::declval<const Cell&>(), std::declval<Tape<T>&>(), std::size_t{}));
     static constexpr bool alike = detail::is_every_step<std::remove_cvref_t<Step>>;
     /// What is done step by step fills the tape, which is cleared now and then: often enough to stay small, and
     /// seldom enough for weights to be worth packing.
@@ -75,7 +76,7 @@ private:
         replay_ = {};
         tape_.clear();
         const NoRecording values_only(tape_);
-        step_.emplace(detail::step_on(cell_, tape_));
+        step_.emplace(detail::step_on(cell_, tape_, shape[0]));
         if (!batch_) copy_state(cell_.initial_state(tape_, shape[0]));
         batch_ = shape[0];
         input_.resize(shape);

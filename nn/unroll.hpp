@@ -7,12 +7,15 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
+#include "nn/packed_sequence.hpp"
 #include "nn/state.hpp"
 
-// Runs any cell over time. A cell is a function (x, state) -> state, or has a member `on(tape)` that gives one: there it
-// looks up, once for the sequence, what all steps need. If it also has `State` and `initial_state(tape, batch)`, it can
-// be unrolled without being given a state.
+// Runs any cell over time. A cell is a function (x, state) -> state, or has a member `on(tape)` or `on(tape, batch)` that
+// gives one: there it looks up, once for the sequence, what all steps need. If it also has `State` and
+// `initial_state(tape, batch)`, it can be unrolled without being given a state. In a batch of sequences of different
+// lengths the first axis of everything in the state is the batch, of which later steps see the first rows.
 
 namespace xtape::nn {
 
@@ -44,8 +47,10 @@ template <class Step>
 inline constexpr bool is_every_step<std::reference_wrapper<Step>> = is_every_step<std::remove_const_t<Step>>;
 
 template <class Cell, class T>
-decltype(auto) step_on(Cell& cell, Tape<T>& tape) {
-    if constexpr (requires { cell.on(tape); })
+decltype(auto) step_on(Cell& cell, Tape<T>& tape, std::size_t batch) {
+    if constexpr (requires { cell.on(tape, batch); })
+        return cell.on(tape, batch);
+    else if constexpr (requires { cell.on(tape); })
         return cell.on(tape);
     else
         return std::ref(cell);
@@ -67,19 +72,14 @@ struct CellState<Cell, T> {
 template <class Cell, class T>
 using cell_state = typename detail::CellState<std::remove_cvref_t<Cell>, T>::type;
 
-/// The state after each step of xs (T, ...), in the tape's memory: state_t = cell(xs[t], state_{t-1}).
-/// Throws ShapeError for a sequence of no steps.
-template <class Cell, class T, class State = cell_state<Cell, T>>
-std::span<const State> unroll_states(Cell&& cell, const Var<T>& xs, State state) {
-    if (xs.rank() == 0 || xs.shape()[0] == 0) {
-        throw ShapeError("[unroll] a sequence of shape " + to_string(xs.shape()) +
-                         ": expected (T, B, D) with at least one step");
-    }
+namespace detail {
+
+template <class T, class Step, class State>
+std::span<const State> run_steps(Step& step, const Var<T>& xs, State state) {
     Tape<T>& tape = xs.tape();
-    auto&& step = detail::step_on(cell, tape);
     const std::size_t steps = xs.shape()[0];
     State* const states = tape.template allocate_records<State>(steps);
-    constexpr bool alike = detail::is_every_step<std::remove_cvref_t<decltype(step)>>;
+    constexpr bool alike = is_every_step<std::remove_cvref_t<Step>>;
     Steps<T> recorder(tape, steps, alike);
     for (std::size_t t = 0; t < steps; ++t) {
         state = step(xs[static_cast<std::ptrdiff_t>(t)], std::as_const(state));
@@ -99,19 +99,40 @@ std::span<const State> unroll_states(Cell&& cell, const Var<T>& xs, State state)
     return {states, steps};
 }
 
+template <class T>
+void check_sequence(const Var<T>& xs) {
+    if (xs.rank() > 0 && xs.shape()[0] > 0) return;
+    throw ShapeError("[unroll] a sequence of shape " + to_string(xs.shape()) +
+                     ": expected (T, B, D) with at least one step");
+}
+
+/// Samples of a sequence (T, B, ...), or none if it has no such axis.
+template <class T>
+std::size_t samples_of(const Var<T>& xs) {
+    return xs.rank() < 2 ? 0 : xs.shape()[1];
+}
+
+}  // namespace detail
+
+/// The state after each step of xs (T, ...), in the tape's memory: state_t = cell(xs[t], state_{t-1}).
+/// Throws ShapeError for a sequence of no steps.
+template <class Cell, class T, class State = cell_state<Cell, T>>
+std::span<const State> unroll_states(Cell&& cell, const Var<T>& xs, State state) {
+    detail::check_sequence(xs);
+    auto&& step = detail::step_on(cell, xs.tape(), detail::samples_of(xs));
+    return detail::run_steps(step, xs, state);
+}
+
 /// The same from the cell's initial state, for xs (T, B, ...).
 template <class Cell, class T>
 auto unroll_states(Cell&& cell, const Var<T>& xs) {
-    if (xs.rank() < 2) {
-        throw ShapeError("[unroll] a sequence of shape " + to_string(xs.shape()) + ": expected (T, B, D)");
-    }
-    return unroll_states(cell, xs, cell_state<Cell, T>(cell.initial_state(xs.tape(), xs.shape()[1])));
+    return unroll_states(cell, xs, cell_state<Cell, T>(cell.initial_state(xs.tape(), batch_of(xs))));
 }
 
-template <class T, class State>
+template <class Sequence, class State>
 struct Unrolled {
-    Var<T> outputs;  // of all steps, (T, B, H)
-    State state;     // after the last one
+    Sequence outputs;  // of all steps, (T, B, H), or packed as the inputs were
+    State state;       // after the last one
 };
 
 /// The outputs, one after the other along a new first axis.
@@ -127,31 +148,101 @@ auto stack_outputs(std::span<const State> states) {
     }
 }
 
+/// A layer is what runs over a whole sequence by itself, as several cells do: it has `is_layer`, a `State` and a member
+/// unroll(xs, state).
+template <class L>
+concept Layer = requires {
+    std::remove_cvref_t<L>::is_layer;
+};
+
 /// Runs the cell over xs (T, B, D), from `state`. Throws ShapeError for a sequence of no steps.
 ///
 ///     const auto [outputs, last] = unroll(cell, xs);
-template <class Cell, class T, class State = cell_state<Cell, T>>
-Unrolled<T, State> unroll(Cell&& cell, const Var<T>& xs, State state) {
+template <class Cell, class T, TapeState State = cell_state<Cell, T>>
+requires(!Layer<Cell>) Unrolled<Var<T>, State> unroll(Cell&& cell, const Var<T>& xs, State state) {
     const std::span<const State> states = unroll_states(cell, xs, state);
     return {stack_outputs(states), states.back()};
 }
 
-/// From the cell's initial state.
-template <class Cell, class T>
-Unrolled<T, cell_state<Cell, T>> unroll(Cell&& cell, const Var<T>& xs) {
-    const auto states = unroll_states(cell, xs);
-    return {stack_outputs(states), states.back()};
+namespace detail {
+
+/// The first `count` rows of each part of a state, and those from `begin` on.
+template <class State>
+State rows_of(const State& state, std::size_t begin, std::size_t end) {
+    return map_state(state, [&](const auto& var) {
+        if (begin == 0 && end == var.shape()[0]) return var;
+        return slice(var, 0, static_cast<std::ptrdiff_t>(begin), static_cast<std::ptrdiff_t>(end));
+    });
+}
+
+}  // namespace detail
+
+/// Runs the cell over sequences of different lengths, at the cost of their real steps: `state`, and the one that is left
+/// after the last step of each sample, in the order of the samples. Throws ShapeError for another number of samples.
+template <class Cell, class T, TapeState State = cell_state<Cell, T>>
+requires(!Layer<Cell>) Unrolled<PackedSequence<T>, State> unroll(Cell&& cell, const PackedSequence<T>& xs,
+                                                                 State state) {
+    const PackedLayout& layout = *xs.layout;
+    for (const Var<T>& var : vars_of(state)) {
+        if (var.rank() > 0 && var.shape()[0] == layout.batch()) continue;
+        throw ShapeError("[unroll] a state of shape " + to_string(var.shape()) + " for " +
+                         std::to_string(layout.batch()) + " sequences: expected (B, ...)");
+    }
+    auto&& step = detail::step_on(cell, xs.rows.tape(), layout.batch());
+    state = map_state(state, [&](const Var<T>& var) { return take(var, layout.order()); });
+    std::vector<Var<T>> outputs;
+    std::vector<State> ended;  // the shortest sequences' first
+    for (std::size_t t = 0; t < layout.steps();) {
+        // Steps with the same number of sequences are a dense batch.
+        const std::size_t running = layout.running(t);
+        std::size_t end = t + 1;
+        while (end < layout.steps() && layout.running(end) == running) ++end;
+        const Var<T> rows = slice(xs.rows, 0, static_cast<std::ptrdiff_t>(layout.start(t)),
+                                  static_cast<std::ptrdiff_t>(layout.start(end)));
+        Shape shape = rows.shape();
+        shape.set(0, running);
+        shape.insert(0, end - t);
+        const auto states = detail::run_steps(step, reshape_to(rows, shape), state);
+        const Var<T> output = stack_outputs(states);
+        shape = output.shape();
+        shape.erase(0);
+        shape.set(0, output.shape()[0] * output.shape()[1]);
+        outputs.push_back(reshape_to(output, shape));
+        const std::size_t going_on = end < layout.steps() ? layout.running(end) : 0;
+        ended.push_back(detail::rows_of(states.back(), going_on, running));
+        if (going_on > 0) state = detail::rows_of(states.back(), 0, going_on);
+        t = end;
+    }
+    const State last = state_of<State>([&](std::size_t k) {
+        std::vector<Var<T>> parts;
+        for (std::size_t i = ended.size(); i-- > 0;) parts.push_back(vars_of(ended[i])[k]);
+        return take(concatenate(parts), layout.places());
+    });
+    return {{concatenate(outputs), xs.layout}, last};
+}
+
+/// The same of a layer.
+template <Layer L, class Sequence>
+auto unroll(L&& layer, const Sequence& xs, typename std::remove_cvref_t<L>::State state) {
+    return layer.unroll(xs, state);
+}
+
+/// From the initial state of the cell or layer.
+template <class Cell, class Sequence>
+auto unroll(Cell&& cell, const Sequence& xs) {
+    auto& tape = elements_of(xs).tape();
+    using T = typename std::remove_cvref_t<decltype(elements_of(xs))>::value_type;
+    return unroll(cell, xs, cell_state<Cell, T>(cell.initial_state(tape, batch_of(xs))));
 }
 
 /// From the state that was carried here, and carries the last one on: a window of truncated BPTT.
-template <class Cell, class T, class State>
-Unrolled<T, State> unroll(Cell&& cell, const Var<T>& xs, CarriedState<State>& carried) {
-    if (carried.empty()) {
-        const auto result = unroll(cell, xs);
-        carried.keep(result.state);
-        return result;
-    }
-    const auto result = unroll(cell, xs, carried.on(xs.tape()));
+template <class Cell, class Sequence, class State>
+auto unroll(Cell&& cell, const Sequence& xs, CarriedState<State>& carried) {
+    const auto run = [&] {
+        if (carried.empty()) return unroll(cell, xs);
+        return unroll(cell, xs, carried.on(elements_of(xs).tape()));
+    };
+    const auto result = run();
     carried.keep(result.state);
     return result;
 }

@@ -58,6 +58,8 @@ public:
 
     /// Bytes asked of the heap and not given back.
     std::size_t capacity() const { return capacity_; }
+    /// Bytes in use.
+    std::size_t used() const { return before_ + used_; }
 
 private:
     static constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) {

@@ -2,6 +2,7 @@
 
 // All of xtape::autograd.
 
+#include "autograd/checkpoint.hpp"
 #include "autograd/count.hpp"
 #include "autograd/cumsum.hpp"
 #include "autograd/error.hpp"

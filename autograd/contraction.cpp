@@ -377,12 +377,16 @@ const PackedMatrix<T>* detail::packed_form(Tape<T>& tape, MatrixView<const T> b,
     const auto found = std::find_if(packed.begin(), packed.end(), [&](const auto& entry) {
         return entry.owner == b_owner && same(entry.matrix, b);
     });
-    if (found != packed.end()) return &found->packed;
+    if (found != packed.end() && !found->hidden) return &found->packed;
     if (uses < 2 && !plus_row) return nullptr;
     if (!packing_pays<T>(rows, b.rows, b.cols, uses, b.col_stride != 1, plus_row)) return nullptr;
+    if (found != packed.end()) {
+        found->hidden = false;
+        return &found->packed;
+    }
     const std::size_t bytes = packed_size<T>(b.rows, b.cols) * sizeof(T);
     auto* memory = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
-    packed.push_back({b, b_owner, pack(tape.team(), b, memory), bytes});
+    packed.push_back({b, b_owner, pack(tape.team(), b, memory), bytes, tape.products().packed_so_far++});
     return &packed.back().packed;
 }
 

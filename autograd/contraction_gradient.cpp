@@ -320,12 +320,20 @@ void flush_products(Sweep<T>& sweep, NodeIndex index) {
 }
 
 template <class T>
+void flush_chunks_from(Sweep<T>& sweep, std::size_t chunk) {
+    for (; chunk < sweep.chunk_count(); ++chunk) {
+        if (sweep.chunk_state(chunk).visited > 0) flush_chunk(sweep, chunk);
+    }
+}
+
+template <class T>
 const Rule<T>& detail::affine_rule() {
     return sum_of_products_rule<T>;
 }
 
-#define XTAPE_INSTANTIATE(T)                            \
-    template void flush_products(Sweep<T>&, NodeIndex); \
+#define XTAPE_INSTANTIATE(T)                                 \
+    template void flush_products(Sweep<T>&, NodeIndex);      \
+    template void flush_chunks_from(Sweep<T>&, std::size_t); \
     template const Rule<T>& detail::affine_rule<T>();
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)

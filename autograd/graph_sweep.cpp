@@ -3,6 +3,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "autograd/checkpoint.hpp"
 #include "autograd/joining.hpp"
 #include "autograd/matmul.hpp"
 #include "autograd/reductions.hpp"
@@ -70,6 +71,58 @@ private:
     Gradients<T>& gradients_;
 };
 
+/// What leads to a wanted gradient. What a checkpoint leads to isn't known before it is computed again.
+template <class T>
+void find_wanted(Tape<T>& tape, Gradients<T>& gradients, NodeIndex begin, NodeIndex end) {
+    for (NodeIndex index = begin; index < end; ++index) {
+        const Node<T>& node = tape.at(index);
+        if (!node.needs_gradient) continue;
+        if (node.recomputes) gradients.wanted[index] = true;
+        for (std::size_t k = 0; k < node.input_count; ++k) {
+            if (gradients.wanted[node.inputs[k]]) gradients.wanted[index] = true;
+        }
+    }
+}
+
+template <class T>
+void visit_again(Tape<T>& tape, Gradients<T>& gradients, NodeIndex index);
+
+/// Visits the nodes from begin on, the last one first.
+template <class T>
+void walk(Tape<T>& tape, Gradients<T>& gradients, NodeIndex begin, NodeIndex end) {
+    for (NodeIndex index = end; index-- > begin;) {
+        gradients.add_products(index);
+        if (!gradients.sums[index] || !gradients.wanted[index]) continue;
+        gradients.sums[index] = tape.apply_hooks(index, gradients.sums[index]);
+        if (tape.at(index).recomputes) {
+            visit_again(tape, gradients, index);
+            continue;
+        }
+        const Rule<T>* rule = tape.at(index).rule;
+        if (rule == nullptr) continue;
+        GraphPull<T> pull(tape, index, gradients);
+        rule->pull(pull);
+    }
+}
+
+/// Of a checkpoint: goes back through what is computed again, which stays on the tape as part of the graph.
+template <class T>
+void visit_again(Tape<T>& tape, Gradients<T>& gradients, NodeIndex index) {
+    const detail::Recipe<T>& recipe = detail::recipe_of(tape.at(index));
+    const auto first = static_cast<NodeIndex>(tape.size());
+    const std::vector<Var<T>> results = recipe.results_again(tape, tape.at(index).value);
+    const std::vector<Var<T>> seeds = recipe.parts(gradients.sums[index]);
+    tape.make_all_nodes();
+    const auto end = static_cast<NodeIndex>(tape.size());
+    gradients.sums.resize(end);
+    gradients.wanted.resize(end, false);
+    find_wanted(tape, gradients, first, end);
+    for (std::size_t k = 0; k < results.size(); ++k) {
+        if (gradients.wanted[results[k].index()]) gradients.add(results[k].index(), seeds[k]);
+    }
+    walk(tape, gradients, first, end);
+}
+
 }  // namespace
 
 template <class T>
@@ -83,24 +136,9 @@ std::vector<Var<T>> graph_sweep(const Var<T>& y, const Var<T>& seed, std::span<c
     for (const Var<T>& x : xs) {
         if (x.index() < count) wanted[x.index()] = true;
     }
-    for (NodeIndex index = 0; index < count; ++index) {
-        const Node<T>& node = tape.at(index);
-        for (std::size_t k = 0; node.needs_gradient && k < node.input_count; ++k) {
-            if (wanted[node.inputs[k]]) wanted[index] = true;
-        }
-    }
-
+    find_wanted(tape, gradients, 0, count);
     gradients.sums[y.index()] = seed ? seed : tape.constant(1);
-    for (NodeIndex index = count; index-- > 0;) {
-        gradients.add_products(index);
-        Var<T>& gradient = gradients.sums[index];
-        if (!gradient || !wanted[index]) continue;
-        gradient = tape.apply_hooks(index, gradient);
-        const Rule<T>* rule = tape.at(index).rule;
-        if (rule == nullptr) continue;
-        GraphPull<T> pull(tape, index, gradients);
-        rule->pull(pull);
-    }
+    walk(tape, gradients, 0, count);
 
     std::vector<Var<T>> results;
     results.reserve(xs.size());

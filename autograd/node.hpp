@@ -67,6 +67,7 @@ struct alignas(64) Node {
     bool is_product : 1 = false;      // a sum of matrix products, filed in a chunk: see products.hpp
     bool is_multiplied : 1 = false;   // some product will want the value for a deferred gradient
     bool feeds_products : 1 = false;  // some product defers this node's gradient
+    bool recomputes : 1 = false;      // a checkpoint, see there: its rule is to compute it again
     bool shares_value : 1 = false;    // the elements are also those of other nodes, though it is no view
 
     std::size_t size() const { return element_count(shape); }

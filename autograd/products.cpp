@@ -25,7 +25,7 @@ void Products<T>::rewind(NodeIndex size, std::size_t site_count, std::size_t chu
     });
     if (members_end <= size) return;
     // The mark cut into these sites: their values are used up, so later uses found new ones.
-    for (ProductSite<T>& site : sites) site.closed = true;
+    close_sites();
     for (ProductChunk<T>& chunk : chunks) {
         for (std::size_t slot = 0; slot < chunk.slots; ++slot) {
             NodeIndex& member = chunk.members[slot];

@@ -37,7 +37,7 @@ struct ProductSite {
     std::size_t last_step = 0;
     std::size_t* chunk_of_block = nullptr;  // with a sequence: the chunk of each block of steps, plus 1
     std::size_t open_chunk = 0;             // without: the chunk being filled, plus 1
-    bool closed = false;                    // a rewind cut into it
+    bool closed = false;                    // no further use joins
 };
 
 /// The uses of a site, a fixed number of steps at a time. A sweep keeps their gradients side by side, so that the
@@ -72,15 +72,30 @@ struct Products {
         NodeIndex owner = no_node;  // the node whose elements these are
         PackedMatrix<T> packed;
         std::size_t bytes = 0;
+        std::size_t number = 0;  // in the order of packing
+        bool hidden = false;     // not packed yet, for what is computed again
     };
 
     std::vector<ProductSite<T>> sites;
     std::vector<ProductChunk<T>> chunks;
     std::vector<Packed> packed;
+    std::size_t packed_so_far = 0;
     std::size_t last_site = 0;
     NodeIndex members_end = 0;  // beyond the latest node that is a member of a chunk
 
     void clear();
+    /// From now on uses found new sites.
+    void close_sites() {
+        for (ProductSite<T>& site : sites) site.closed = true;
+    }
+    /// A product by a packed matrix may differ in the last bit: what is computed again has to find unpacked what was so
+    /// when `count` matrices had been packed.
+    void hide_packed_from(std::size_t count) {
+        for (Packed& entry : packed) entry.hidden = entry.number >= count;
+    }
+    void show_packed() {
+        for (Packed& entry : packed) entry.hidden = false;
+    }
     /// Forgets what came after a mark: nodes from `size` on, and the sites and chunks beyond these numbers.
     void rewind(NodeIndex size, std::size_t site_count, std::size_t chunk_count, Pool& pool);
 };

@@ -35,7 +35,8 @@ inline constexpr auto structural_ops = std::to_array<std::string_view>({
     "add_at",
     "take_along_axis",
     "add_along_axis",  //
-    "stop_gradient",   //
+    "stop_gradient",
+    "checkpoint",  //
 });
 
 /// The name of a rule. Made from a text, it is checked while compiling.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -163,6 +164,7 @@ void Tape<T>::forget_since(const Mark& mark) {
     });
     step_memory_.steps = 0;  // the rest of a sequence of steps goes on elsewhere
     std::erase_if(hooks_, [&](const Hook& hook) { return hook.index >= mark.size; });
+    while (!objects_.empty() && objects_.back().index >= mark.size) objects_.pop_back();
     drop_watched_from(mark.size);
     products_.rewind(mark.size, mark.sites, mark.chunks, gradients_);
     values_.rewind(mark.arena);
@@ -171,8 +173,31 @@ void Tape<T>::forget_since(const Mark& mark) {
 }
 
 template <class T>
+void Tape<T>::rewind_but_watch(const Mark& mark) {
+    std::vector<Watched> watched;
+    std::vector<typename Products<T>::Packed> packed;
+    std::ranges::copy_if(watched_, std::back_inserter(watched),
+                         [&](const Watched& each) { return each.leaf >= mark.size; });
+    std::erase_if(products_.packed, [&](const auto& entry) {
+        const bool of_parameter = entry.owner >= mark.size && at(entry.owner).is_parameter;
+        if (of_parameter) packed.push_back(entry);
+        return of_parameter;
+    });
+    rewind(mark);
+    for (const Watched& each : watched) {
+        const NodeIndex leaf = watch(each.storage).index();
+        for (auto& entry : packed) {
+            if (entry.owner != each.leaf) continue;
+            products_.packed.push_back(entry);
+            products_.packed.back().owner = leaf;
+        }
+    }
+}
+
+template <class T>
 void Tape<T>::clear() {
     hooks_.clear();
+    objects_.clear();
     keepers_.clear();
     kept_.clear();
     loops_.clear();
@@ -201,20 +226,20 @@ std::size_t Tape<T>::watched_slot(const void* storage) const {
 }
 
 template <class T>
-Var<T> Tape<T>::watch(const Parameter<T>& parameter) {
+Var<T> Tape<T>::watch(const std::shared_ptr<typename Parameter<T>::Storage>& storage) {
     if (2 * (watched_.size() + 1) > watched_table_.size()) {
         watched_table_.assign(std::max<std::size_t>(64, 2 * watched_table_.size()), 0);
         for (std::uint32_t k = 0; k < watched_.size(); ++k) {
             watched_table_[watched_slot(watched_[k].storage.get())] = k + 1;
         }
     }
-    const std::size_t slot = watched_slot(parameter.storage().get());
+    const std::size_t slot = watched_slot(storage.get());
     if (watched_table_[slot] != 0) return handle(watched_[watched_table_[slot] - 1].leaf);
 
-    Node<T>& node = append(distinct(parameter.shape()), parameter.storage()->value.data());
+    Node<T>& node = append(distinct(storage->value.shape()), storage->value.data());
     node.needs_gradient = true;
     node.is_parameter = true;
-    watched_.push_back({parameter.storage(), size_ - 1});
+    watched_.push_back({storage, size_ - 1});
     watched_table_[slot] = static_cast<std::uint32_t>(watched_.size());
     return handle(size_ - 1);
 }

@@ -55,7 +55,7 @@ public:
     }
     /// A parameter as a leaf, read in place: don't change its value before the tape is cleared. Watching it again
     /// gives the same leaf.
-    Var<T> watch(const Parameter<T>& parameter);
+    Var<T> watch(const Parameter<T>& parameter) { return watch(parameter.storage()); }
 
     // ---- lives --------------------------------------------------------------------------------------------------
 
@@ -74,8 +74,13 @@ public:
     /// Forgets what was recorded since the mark. Throws TapeError if the tape was cleared or rewound past it since.
     void rewind(const Mark& mark);
 
+    /// The same, but parameters that were watched for the first time since then still are: leaves from the mark on.
+    void rewind_but_watch(const Mark& mark);
+
     /// How many values are on the tape.
     std::size_t size() const { return size_; }
+    /// Bytes in use for values and what was recorded with them.
+    std::size_t used() const { return values_.used(); }
     /// Bytes asked of the heap so far, for values and for gradients.
     std::size_t capacity() const { return values_.capacity() + gradients_.capacity(); }
 
@@ -135,6 +140,11 @@ public:
     P* allocate_records(std::size_t count) {
         static_assert(std::is_trivially_destructible_v<P>);
         return reinterpret_cast<P*>(values_.allocate_record(count * sizeof(P)));
+    }
+
+    /// An object with the life of the last node.
+    void keep_alive(std::shared_ptr<const void> object) {
+        objects_.push_back({size_ - 1, std::move(object)});
     }
 
     /// Puts a value on the tape that `rule` made from `inputs`; its elements lie dense at `value`.
@@ -226,6 +236,8 @@ private:
     friend class Var<T>;
     friend class NoRecording;
     template <class>
+    friend class Recording;
+    template <class>
     friend class Sweep;
     template <class>
     friend class Steps;
@@ -252,6 +264,10 @@ private:
         NodeIndex first;
         std::byte* room;
         std::size_t bytes;
+    };
+    struct Object {
+        NodeIndex index;  // of the node that it lives as long as
+        std::shared_ptr<const void> object;
     };
     struct Hook {
         NodeIndex index;
@@ -288,6 +304,7 @@ private:
     void make_missing(NodeIndex index);
     void make_step(const Loop<T>& loop, std::size_t step, typename Loop<T>::Nodes how);
     Var<T> handle(NodeIndex index) { return {this, index, at(index).stamp}; }
+    Var<T> watch(const std::shared_ptr<typename Parameter<T>::Storage>& storage);
     std::size_t watched_slot(const void* storage) const;
     void drop_watched_from(NodeIndex index);
     void forget_since(const Mark& mark);
@@ -310,6 +327,7 @@ private:
     std::vector<Watched> watched_;
     std::vector<std::uint32_t> watched_table_;  // open addressing: a position in watched_ plus 1, or 0
     std::vector<Hook> hooks_;
+    std::vector<Object> objects_;
     std::vector<NodeIndex> keepers_;  // variables and retained values
     std::vector<Kept> kept_;          // gradients of theirs, in the order of their nodes
     bool views_requested_ = false;    // some view's own gradient is retained or hooked
@@ -353,6 +371,30 @@ public:
 private:
     bool& recording_;
     bool before_;
+};
+
+/// While it lives, everything is recorded as if nothing else went on: for a sweep that computes something again.
+template <class T>
+class Recording {
+public:
+    explicit Recording(Tape<T>& tape)
+        : tape_(tape),
+          recording_(std::exchange(tape.recording_, true)),
+          released_(std::exchange(tape.released_, 0)),
+          log_(std::exchange(tape.log_, nullptr)) {}
+    ~Recording() {
+        tape_.recording_ = recording_;
+        tape_.released_ = released_;
+        tape_.log_ = log_;
+    }
+    Recording(const Recording&) = delete;
+    Recording& operator=(const Recording&) = delete;
+
+private:
+    Tape<T>& tape_;
+    bool recording_;
+    NodeIndex released_;
+    CallLog<T>* log_;
 };
 
 // ---- definitions ------------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
+#include "autograd/checkpoint.hpp"
 #include "autograd/strided.hpp"
 #include "autograd/views.hpp"
 
@@ -53,9 +55,11 @@ Sweep<T>::Sweep(Tape<T>& tape, NodeIndex last, bool commits)
       commits_(commits),
       views_requested_(tape.views_requested_),
       slots_(reinterpret_cast<Slot*>(tape.gradients().allocate(count_ * sizeof(Slot)))),
+      slot_room_(count_),
       chunk_count_(tape.products().chunks.size()),
       chunk_states_(
-          reinterpret_cast<ChunkState*>(tape.gradients().allocate(chunk_count_ * sizeof(ChunkState)))) {
+          reinterpret_cast<ChunkState*>(tape.gradients().allocate(chunk_count_ * sizeof(ChunkState)))),
+      chunk_room_(chunk_count_) {
     tape_.lenders_.clear();
     tape_.lent_steps_.clear();
     std::uninitialized_value_construct_n(slots_, count_);
@@ -76,8 +80,8 @@ Sweep<T>::~Sweep() {
         for (NodeIndex index = 0; index < count_; ++index) give_back(index);
     }
     Pool& pool = tape_.gradients();
-    pool.release(reinterpret_cast<std::byte*>(slots_), count_ * sizeof(Slot));
-    pool.release(reinterpret_cast<std::byte*>(chunk_states_), chunk_count_ * sizeof(ChunkState));
+    pool.release(reinterpret_cast<std::byte*>(slots_), slot_room_ * sizeof(Slot));
+    pool.release(reinterpret_cast<std::byte*>(chunk_states_), chunk_room_ * sizeof(ChunkState));
 }
 
 template <class T>
@@ -91,9 +95,16 @@ void Sweep<T>::want_only(std::span<const Var<T>> xs) {
         slots_[x.index()].requested = true;
         views_requested_ |= node.is_view;
     }
-    for (NodeIndex index = 0; index < count_; ++index) {
+    find_wanted(0, count_);
+}
+
+/// What leads to a wanted gradient. What a checkpoint leads to isn't known before it is computed again.
+template <class T>
+void Sweep<T>::find_wanted(NodeIndex begin, NodeIndex end) {
+    for (NodeIndex index = begin; index < end; ++index) {
         const Node<T>& node = tape_.at(index);
         if (!node.needs_gradient) continue;
+        slots_[index].wanted |= node.recomputes;
         for (std::size_t k = 0; k < node.input_count; ++k)
             slots_[index].wanted |= slots_[node.inputs[k]].wanted;
     }
@@ -345,6 +356,8 @@ bool Sweep<T>::lend(NodeIndex from, std::ptrdiff_t offset, NodeIndex to) {
     Slot& borrower = slots_[to];
     // A gradient that somebody asked for must stay as it is.
     if (lender.lent || is_requested(from) || is_requested(to)) return false;
+    // Nor can it outlive what a checkpoint recorded again.
+    if (to < floor_) return false;
     if (borrower.data != nullptr || node.is_view || node.is_product || node.is_parameter) return false;
     borrower.data = lender.data + offset;
     borrower.written = borrower.lent = true;
@@ -379,23 +392,88 @@ void Sweep<T>::run(const Var<T>& y, const Var<T>& seed, bool release_values) {
         add(y.index(), {}, &one, {});
     }
     if (release_values) tape_.released_ = std::max(tape_.released_, count_);
-    NodeIndex end = count_;
+    walk(0, count_, release_values);
+    if (commits_) commit();
+    finished_ = !selective_;
+}
+
+/// Visits the nodes from begin on, the last one first.
+template <class T>
+void Sweep<T>::walk(NodeIndex begin, NodeIndex end, bool release_values) {
     const bool may_repeat = !selective_ && !release_values && !views_requested_ && tape_.hooks_.empty();
     if (!may_repeat) tape_.make_all_nodes();
     for (std::size_t k = tape_.loops_.size(); may_repeat && k-- > 0;) {
-        const Loop<T>& loop = tape_.loops_[k];
+        const Loop<T> loop = tape_.loops_[k];
         if (loop.first >= count_) continue;
+        if (loop.first < begin) break;
         if (loop.end() > count_ || has_keepers(loop)) {
             tape_.make_nodes(loop);
             continue;
         }
         visit_all(end, loop.end(), false);
-        visit_loop(loop);
+        visit_loop(tape_.loops_[k]);
         end = loop.first;
     }
-    visit_all(end, 0, release_values);
-    if (commits_) commit();
-    finished_ = !selective_;
+    visit_all(end, begin, release_values);
+}
+
+/// Makes room for all that is on the tape now.
+template <class T>
+void Sweep<T>::cover_tape() {
+    const auto grow = [&](auto*& elements, auto& room, auto count, auto now) {
+        using Element = std::remove_cvref_t<decltype(*elements)>;
+        Pool& pool = tape_.gradients();
+        if (now > room) {
+            const auto larger = std::max(now, static_cast<decltype(now)>(room + room / 2));
+            auto* const copy = reinterpret_cast<Element*>(pool.allocate(larger * sizeof(Element)));
+            std::uninitialized_copy_n(elements, count, copy);
+            pool.release(reinterpret_cast<std::byte*>(elements), room * sizeof(Element));
+            elements = copy;
+            room = larger;
+        }
+        std::uninitialized_value_construct_n(elements + count, now - count);
+    };
+    grow(slots_, slot_room_, count_, static_cast<NodeIndex>(tape_.size()));
+    count_ = static_cast<NodeIndex>(tape_.size());
+    grow(chunk_states_, chunk_room_, chunk_count_, tape_.products().chunks.size());
+    chunk_count_ = tape_.products().chunks.size();
+}
+
+template <class T>
+void Sweep<T>::visit_again(NodeIndex index) {
+    const detail::Recipe<T>& recipe = detail::recipe_of(tape_.at(index));
+    const auto before = tape_.mark();
+    const auto first = static_cast<NodeIndex>(tape_.size());
+    tape_.products().close_sites();
+    const Recording<T> recorded(tape_);
+    const std::vector<Var<T>> results = recipe.results_again(tape_, tape_.at(index).value);
+
+    const auto [count, chunks, floor] = std::tuple(count_, chunk_count_, std::exchange(floor_, first));
+    cover_tape();
+    views_requested_ |= tape_.views_requested_;
+    if (selective_) {
+        tape_.make_all_nodes();
+        find_wanted(first, count_);
+    }
+    for (std::size_t k = 0; k < results.size(); ++k) {
+        if (!wants(results[k].index())) continue;
+        const Shape& shape = tape_.node(results[k]).shape;
+        add(results[k].index(), shape, slots_[index].data + recipe.offset(k), dense_strides(shape));
+    }
+    walk(first, count_, false);
+    flush_chunks_from(*this, chunks);
+
+    while (!tape_.lenders_.empty() && tape_.lenders_.back() >= first) {
+        slots_[tape_.lenders_.back()].lends = false;
+        release(tape_.lenders_.back());
+        tape_.lenders_.pop_back();
+    }
+    std::erase_if(tape_.lent_steps_, [&](const EvenSteps& lent) { return lent.first >= first; });
+    for (std::size_t chunk = chunks; chunk < chunk_count_; ++chunk) release_chunk(chunk);
+    count_ = count;
+    chunk_count_ = chunks;
+    floor_ = floor;
+    tape_.forget_since(before);
 }
 
 template <class T>
@@ -406,7 +484,9 @@ void Sweep<T>::visit(NodeIndex index, bool release_values) {
     const bool reached = slots_[index].written;
     if (reached && node.has_hooks) call_hooks(index);
     if (reached && node.rule != nullptr && wants(index)) {
-        if (node.rule->pull_values != nullptr) {
+        if (node.recomputes) {
+            visit_again(index);
+        } else if (node.rule->pull_values != nullptr) {
             node.rule->pull_values(*this, index);
         } else {
             // What the rule computes on the way lives until it returns.

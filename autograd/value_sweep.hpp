@@ -68,6 +68,9 @@ public:
     /// The same for those that follow the first of these nodes, which was lent its gradient, in a loop: theirs lie
     /// `distance` apart. Stops at a step that somebody has looked at; returns how many were served.
     std::size_t lend_on(std::span<const NodeIndex> nodes, std::ptrdiff_t distance);
+    /// Goes back through what is computed again for a checkpoint, and forgets it.
+    void visit_again(NodeIndex index);
+
     struct ChunkState {
         T* gradients = nullptr;
         std::size_t visited = 0;
@@ -118,6 +121,9 @@ private:
     void find_buffer(Slot& slot, NodeIndex owner);
     T* chunk_gradient(ProductRecord::Place place);
     void visit(NodeIndex index, bool release_values);
+    void cover_tape();
+    void walk(NodeIndex begin, NodeIndex end, bool release_values);
+    void find_wanted(NodeIndex begin, NodeIndex end);
     void visit_all(NodeIndex end, NodeIndex begin, bool release_values) {
         while (end > begin) visit(--end, release_values);
     }
@@ -136,13 +142,19 @@ private:
     bool selective_ = false;
     bool finished_ = false;
     bool views_requested_ = false;
+    NodeIndex floor_ = 0;  // of the nodes that a checkpoint recorded again
     Slot* slots_;
+    NodeIndex slot_room_;
     std::size_t chunk_count_;
     ChunkState* chunk_states_;
+    std::size_t chunk_room_;
 };
 
 /// Computes the deferred products that node `index` waits for: in contraction_gradient.cpp.
 template <class T>
 void flush_products(Sweep<T>& sweep, NodeIndex index);
+/// Those of chunks from this one on.
+template <class T>
+void flush_chunks_from(Sweep<T>& sweep, std::size_t chunk);
 
 }  // namespace xtape

@@ -4,14 +4,13 @@
 #include <cstddef>
 #include <random>
 
+#include "nn/engine.hpp"
 #include "nn/module.hpp"
 
 // Starting values. All of them draw from an engine that the caller holds, in double, so that a seed gives the same
 // model in float and in double.
 
 namespace xtape::nn {
-
-using Engine = std::mt19937_64;
 
 /// Every element of every parameter independent, normal with mean 0.
 template <Module M>

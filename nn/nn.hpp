@@ -3,7 +3,9 @@
 // All of xtape's neural-network layer.
 
 #include "nn/adam.hpp"
+#include "nn/checkpointing.hpp"
 #include "nn/clip.hpp"
+#include "nn/engine.hpp"
 #include "nn/gru_cell.hpp"
 #include "nn/initialize.hpp"
 #include "nn/linear.hpp"

@@ -270,6 +270,13 @@ const std::vector<Case>& structural_cases() {
         list.push_back({"statement", {{3, 4}, {4}, {3, 1}}, [](Inputs x) {
                             return V(tanh(x[0]) * x[1] + sigmoid(x[2] * x[0]) * x[0]);
                         }});
+        list.push_back({"checkpoint", {{3, 4}, {4, 2}}, [](Inputs x) {
+                            const V a = x[0], b = x[1], twice = 2 * a;
+                            const auto parts = checkpoint<double>(a.tape(), [=]() -> std::vector<V> {
+                                return {tanh(matmul(twice, b)), V(exp(a) * a)};
+                            });
+                            return concatenate({parts[0], V(parts[1] * sum(a)), a}, 1);
+                        }});
         list.push_back({"stop_gradient", cube, [](Inputs x) {
                             // Of a constant: its derivative is 0, which of x it would not be.
                             return x[0] * stop_gradient(x[0].tape().constant(random({3, 2, 4}, 1)));

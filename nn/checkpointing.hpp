@@ -1,0 +1,192 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nn/engine.hpp"
+#include "nn/unroll.hpp"
+
+// Long sequences in little memory. Only the state between segments of steps is kept; the way back computes each segment
+// again from there. That takes one more forward pass, about a third of the time of a training step, and the memory of
+// one segment and all checkpoints: with T steps least for segments of some √T steps. (Chen et al., 2016)
+
+namespace xtape::nn {
+
+struct CheckpointOptions {
+    /// Steps from one checkpoint to the next.
+    std::size_t every = 0;
+    /// In place of `every`: bytes for the values of checkpoints and one segment. The longest segments that fit are taken.
+    std::size_t memory = 0;
+    /// What the steps draw random numbers from, if they do and the cell doesn't say so itself, by a member engine().
+    Engine* engine = nullptr;
+    /// False keeps everything after all, with the same blocks of time: what checkpointing agrees with bit by bit.
+    bool recompute = true;
+};
+
+/// How a sequence will be cut, and the bytes of values that this takes.
+struct CheckpointPlan {
+    std::size_t every;
+    std::size_t checkpoints;
+    std::size_t bytes;
+};
+
+/// The longest segments of a sequence of `steps` with which the values take no more than `memory` bytes. Throws
+/// std::invalid_argument, with the least that would do, if there are none.
+CheckpointPlan plan_checkpoints(std::size_t steps, std::size_t bytes_per_step,
+                                std::size_t bytes_per_checkpoint, std::size_t memory);
+
+namespace detail {
+
+template <class Cell>
+Engine* engine_of(Cell& cell, Engine* given) {
+    if constexpr (requires { cell.engine(); }) {
+        if (given == nullptr) return &cell.engine();
+    }
+    return given;
+}
+
+/// Runs something again with the numbers that were drawn the first time.
+class SameDraws {
+public:
+    explicit SameDraws(Engine* engine) : engine_(engine) {}
+
+    template <class F>
+    auto run(F&& compute) {
+        if (engine_ == nullptr) return compute();
+        if (!start_) {
+            start_ = *engine_;
+            return compute();
+        }
+        struct PutBack {
+            Engine& engine;
+            Engine now;
+            ~PutBack() { engine = now; }
+        } const put_back{*engine_, *engine_};
+        *engine_ = *start_;
+        return compute();
+    }
+
+private:
+    Engine* engine_;
+    std::optional<Engine> start_;
+};
+
+/// Runs `steps` of them, and what is asked of the states after each.
+template <class Step, class T, class State, class Extra>
+std::vector<Var<T>> run_segment(Step& step, const Var<T>& xs, const State& state, std::size_t begin,
+                                std::size_t end, Extra& extra) {
+    const Var<T> segment = slice(xs, 0, static_cast<std::ptrdiff_t>(begin), static_cast<std::ptrdiff_t>(end));
+    const auto states = run_steps(step, segment, state);
+    std::vector<Var<T>> results;
+    for (const Var<T>& var : vars_of(states.back())) results.push_back(var);
+    extra(states, begin, results);
+    return results;
+}
+
+/// Bytes of values in a step and in a checkpoint, found by recording some steps and forgetting them.
+template <class Step, class T, class State>
+CheckpointPlan planned(Step& step, const Var<T>& xs, const State& state, std::size_t memory) {
+    Tape<T>& tape = xs.tape();
+    const std::size_t steps = xs.shape()[0];
+    const auto bytes_of = [&](std::size_t count) {
+        const auto before = tape.mark();
+        const std::size_t used = tape.used();
+        const auto nothing = [](const auto&, std::size_t, const auto&) {};
+        run_segment(step, xs, state, 0, count, nothing);
+        const std::size_t bytes = tape.used() - used;
+        tape.rewind_but_watch(before);
+        return bytes;
+    };
+    std::size_t of_checkpoint = 0;
+    for (const Var<T>& var : vars_of(state)) of_checkpoint += var.size() * sizeof(T) + buffer_alignment;
+    if (steps < 16) return plan_checkpoints(steps, bytes_of(steps) / steps + 1, of_checkpoint, memory);
+    return plan_checkpoints(steps, (bytes_of(16) - bytes_of(8)) / 8, of_checkpoint, memory);
+}
+
+/// The state after all steps. `extra(states, first_step, results)` adds what else is wanted of each segment, and
+/// `take(results)` gets it.
+template <class Cell, class T, class State, class Extra, class Take>
+State run_segments(Cell& cell, const Var<T>& xs, State state, const CheckpointOptions& options, Extra extra,
+                   Take take) {
+    check_sequence(xs);
+    if ((options.every == 0) == (options.memory == 0)) {
+        throw std::invalid_argument("[unroll] checkpoints every " + std::to_string(options.every) +
+                                    " steps, within " + std::to_string(options.memory) +
+                                    " bytes: expected one of the two");
+    }
+    Tape<T>& tape = xs.tape();
+    using Step = std::remove_cvref_t<decltype(step_on(cell, tape, samples_of(xs)))>;
+    const auto step = std::make_shared<Step>(step_on(cell, tape, samples_of(xs)));
+    const std::size_t steps = xs.shape()[0];
+    const std::size_t every =
+        options.every > 0 ? options.every : planned(*step, xs, state, options.memory).every;
+    Engine* const engine = engine_of(cell, options.engine);
+    for (std::size_t begin = 0; begin < steps; begin += every) {
+        const std::size_t end = std::min(begin + every, steps);
+        const auto draws = std::make_shared<SameDraws>(engine);
+        const auto results = checkpoint<T>(
+            tape,
+            [=]() mutable {
+                return draws->run([&] { return run_segment(*step, xs, state, begin, end, extra); });
+            },
+            {.recompute = options.recompute});
+        state = state_of<State>([&](std::size_t k) { return results[k]; });
+        take(results);
+    }
+    return state;
+}
+
+}  // namespace detail
+
+/// As unroll, in the memory of one segment's steps beside that of the outputs: for xs (T, B, ...) from `state`. The cell
+/// must live as long as what is recorded. Throws TapeError from the sweep if a step does otherwise the second time, and
+/// std::invalid_argument for options that don't say how to cut the sequence.
+template <class Cell, class T, TapeState State = cell_state<Cell, T>>
+requires(!Layer<Cell>) Unrolled<Var<T>, State> unroll(Cell&& cell, const Var<T>& xs, State state,
+                                                      const CheckpointOptions& options) {
+    std::vector<Var<T>> outputs;
+    const State last = detail::run_segments(
+        cell, xs, state, options,
+        [](const auto& states, std::size_t, auto& results) { results.push_back(stack_outputs(states)); },
+        [&](const auto& results) { outputs.push_back(results.back()); });
+    return {concatenate(outputs), last};
+}
+
+/// The state after the last step, alone: the memory is that of one segment and the checkpoints, whatever T.
+template <class Cell, class T, TapeState State = cell_state<Cell, T>>
+requires(!Layer<Cell>) State
+    final_state(Cell&& cell, const Var<T>& xs, State state, const CheckpointOptions& options) {
+    return detail::run_segments(
+        cell, xs, state, options, [](const auto&, std::size_t, const auto&) {}, [](const auto&) {});
+}
+
+template <class T, class State>
+struct UnrolledLoss {
+    Var<T> loss;
+    State state;  // after the last step
+};
+
+/// A loss of the outputs, computed for each segment along with its steps, so that what leads from an output to its loss
+/// takes memory for one segment only: the sum of loss(outputs (steps, B, H), first_step) over the segments. `loss` and
+/// what it refers to must live as long as what is recorded.
+template <class Cell, class T, class Loss, TapeState State = cell_state<Cell, T>>
+requires(!Layer<Cell>) UnrolledLoss<T, State> unroll_loss(Cell&& cell, const Var<T>& xs, State state,
+                                                          const CheckpointOptions& options, Loss loss) {
+    std::vector<Var<T>> losses;
+    const State last = detail::run_segments(
+        cell, xs, state, options,
+        [loss](const auto& states, std::size_t first_step, auto& results) {
+            results.push_back(loss(stack_outputs(states), first_step));
+        },
+        [&](const auto& results) { losses.push_back(results.back()); });
+    return {sum(stack(losses)), last};
+}
+
+}  // namespace xtape::nn

@@ -17,4 +17,5 @@
 #include "nn/sgd.hpp"
 #include "nn/state.hpp"
 #include "nn/stream.hpp"
+#include "nn/truncated_bptt.hpp"
 #include "nn/unroll.hpp"

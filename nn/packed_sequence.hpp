@@ -67,6 +67,23 @@ PackedSequence<T> pack(const Var<T>& xs, std::vector<std::size_t> lengths) {
 template <class T>
 PackedSequence<T> pack(std::span<const Var<T>> sequences);
 
+/// The real ones of labels (T, B), of any type, in the order of a packed sequence's rows: targets for what is computed
+/// from them. Throws ShapeError as pack does.
+template <XtensorExpression L>
+auto pack_labels(const L& labels, const PackedLayout& layout) {
+    if (labels.dimension() != 2 || labels.shape()[1] != layout.batch() ||
+        labels.shape()[0] < layout.steps()) {
+        throw ShapeError("[pack_labels] labels of shape " + to_string(Shape(labels.shape())) + " for " +
+                         std::to_string(layout.batch()) + " sequences of up to " +
+                         std::to_string(layout.steps()) + " steps: expected (T, B)");
+    }
+    std::vector<typename L::value_type> packed(layout.size());
+    for (std::size_t b = 0; b < layout.batch(); ++b) {
+        for (std::size_t t = 0; t < layout.lengths()[b]; ++t) packed[layout.row(t, b)] = labels(t, b);
+    }
+    return packed;
+}
+
 /// (T, B, ...) with zeros behind the ends.
 template <class T>
 Var<T> unpack(const PackedSequence<T>& packed);

@@ -1,12 +1,15 @@
 #include "nn/loss.hpp"
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
+#include "nn/initialize.hpp"
 #include "tests/catch.hpp"
 #include "tests/nn/numbers.hpp"
 
 using namespace numbers;
+using xtape::ShapeError;
 using xtape::Tape;
 using xtape::Var;
 namespace nn = xtape::nn;
@@ -89,4 +92,58 @@ TEST_CASE("mse: is the mean square of the difference, with gradient twice it ove
     CHECK(nn::mse(y_at, target_at, nn::Reduction::sum).item() == Approx(loss.item() * n).epsilon(1e-12));
     CHECK_THROWS_WITH(nn::mse(y_at, transpose(target_at)),
                       Catch::Contains("[mse]") && Catch::Contains("(3, 5)") && Catch::Contains("(5, 3)"));
+}
+
+TEST_CASE("loss: with a mask only its samples count, whatever the others hold") {
+    constexpr std::size_t steps = 3, samples = 2, classes = 4;
+    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+    nn::Engine engine(1);
+    Sequence logits = random(engine, std::array{steps, samples, classes});
+    xt::xarray<int> labels = {{0, 3}, {2, 1}, {1, 9}};
+    const std::vector<std::size_t> lengths{3, 2};
+    for (std::size_t k = 0; k < classes; ++k) logits(2, 1, k) = nan;
+    const auto mask = nn::length_mask(lengths, steps);
+    Tape<double> tape;
+    const Var<double> x = tape.variable(logits);
+    for (const auto reduction : {nn::Reduction::mean, nn::Reduction::sum}) {
+        const Var<double> loss = nn::cross_entropy(x, labels, mask, reduction);
+        double expected = 0;
+        for (std::size_t t = 0; t < steps; ++t) {
+            for (std::size_t b = 0; b < samples; ++b) {
+                if (t >= lengths[b]) continue;
+                double total = 0;
+                for (std::size_t k = 0; k < classes; ++k) total += std::exp(logits(t, b, k));
+                expected += std::log(total) - logits(t, b, static_cast<std::size_t>(labels(t, b)));
+            }
+        }
+        if (reduction == nn::Reduction::mean) expected /= 5;
+        CHECK(std::abs(loss.item() - expected) < 1e-12);
+    }
+    backward(nn::cross_entropy(x, labels, mask));
+    for (std::size_t k = 0; k < classes; ++k) CHECK(x.grad()(2, 1, k) == 0);
+
+    const Sequence targets = random(engine, std::array{steps, samples, classes});
+    double squares = 0;
+    for (std::size_t t = 0; t < steps; ++t) {
+        for (std::size_t b = 0; b < samples; ++b) {
+            for (std::size_t k = 0; t < lengths[b] && k < classes; ++k)
+                squares += std::pow(logits(t, b, k) - targets(t, b, k), 2);
+        }
+    }
+    const Var<double> y = tape.constant(targets);
+    CHECK(std::abs(nn::mse(x, y, mask, nn::Reduction::sum).item() - squares) < 1e-12);
+    CHECK(std::abs(nn::mse(x, y, mask).item() - squares / 20) < 1e-12);
+}
+
+TEST_CASE("loss: a mask of another shape, or that lets nothing pass, is refused") {
+    Tape<double> tape;
+    const Var<double> x = tape.constant(Sequence(xt::zeros<double>({3, 2, 4})));
+    const xt::xarray<int> labels = xt::zeros<int>({3, 2});
+    const std::vector<std::size_t> two{1, 2}, three{1, 2, 3}, long_ones{4, 1};
+    CHECK_THROWS_AS(nn::cross_entropy(x, labels, nn::length_mask(three, 3)), ShapeError);
+    CHECK_THROWS_AS(nn::mse(x, x, nn::length_mask(two, 2)), ShapeError);
+    CHECK_THROWS_AS(nn::length_mask(long_ones, 3), ShapeError);
+    const xt::xarray<bool> nothing = xt::zeros<bool>({3, 2});
+    CHECK_THROWS_AS(nn::cross_entropy(x, labels, nothing), ShapeError);
+    CHECK_THROWS_AS(nn::mse(x, x, nothing), ShapeError);
 }

@@ -1,5 +1,6 @@
 #include "nn/packed_sequence.hpp"
 
+#include <cmath>
 #include <limits>
 #include <tuple>
 #include <vector>
@@ -208,4 +209,17 @@ TEST_CASE("packed sequence: a state for another number of sequences is refused")
     Tape<double> tape;
     const auto packed = nn::pack(tape.constant(random(engine, std::array{T, B, D})), lengths);
     CHECK_THROWS_AS(nn::unroll(cell, packed, nn::zeros(tape, {B - 1, H})), ShapeError);
+}
+
+TEST_CASE("packed sequence: labels in the order of the rows make the loss that a mask makes") {
+    nn::Engine engine(1);
+    Tape<double> tape;
+    const Var<double> logits = tape.constant(random(engine, std::array{T, B, D}));
+    xt::xarray<int> labels(std::vector<std::size_t>{T, B});
+    for (std::size_t i = 0; i < labels.size(); ++i) labels.flat(i) = static_cast<int>(i % D);
+    const auto packed = nn::pack(logits, lengths);
+    const Var<double> by_rows = nn::cross_entropy(packed.rows, nn::pack_labels(labels, *packed.layout));
+    const Var<double> by_mask = nn::cross_entropy(logits, labels, nn::length_mask(lengths, T));
+    CHECK(std::abs(by_rows.item() - by_mask.item()) < 1e-14);
+    CHECK_THROWS_AS(nn::pack_labels(xt::xarray<int>({1, 2}), *packed.layout), ShapeError);
 }

@@ -3,6 +3,7 @@
 // All of xtape's neural-network layer.
 
 #include "nn/adam.hpp"
+#include "nn/attention.hpp"
 #include "nn/clip.hpp"
 #include "nn/gru_cell.hpp"
 #include "nn/initialize.hpp"

@@ -118,11 +118,10 @@ void print_reach(const std::vector<Curve>& reach) {
     std::printf("\n%12s", "first / last");
     for (const Curve& norms : reach) std::printf("  %12.3e", norms[last] / norms[0]);
     std::printf(
-        "\nWhat to see: a recurrence multiplies the gradient by about the same number at each step back, so "
-        "that it\n"
-        "fades exponentially. Attention reaches every position in one step: but for the last position's own "
-        "input,\n"
-        "which also makes the query, what arrives doesn't depend on the distance.\n\n");
+        "\nWhat to see: a recurrence multiplies the gradient by about the same number at each step back,\n"
+        "so that it fades exponentially. Attention reaches every position in one step: but for the\n"
+        "last position's own input, from which its query is made, what arrives doesn't depend on the\n"
+        "distance.\n\n");
 }
 
 // ---- what it costs -------------------------------------------------------------------------------------------------
@@ -199,11 +198,10 @@ std::vector<Cost> measure_costs(const Settings& s) {
     std::printf("   ");
     for (const Cost& cost : costs) std::printf(" %9.2f", slope(s, cost.bytes));
     std::printf(
-        "\nWhat to see: the slope is the p of cost ≈ c Tᵖ, fitted to T = %zu to %zu. It is about 1 for a "
-        "recurrence,\n"
-        "which does the same at each step. For attention it comes near 2, as the tables of T × T numbers "
-        "outgrow the\n"
-        "rest; in time it may go beyond, once they outgrow the processor's cache too.\n\n",
+        "\nWhat to see: the slope is the p of cost ≈ c Tᵖ, fitted to T = %zu to %zu. It is about 1 for a\n"
+        "recurrence, which does the same at each step; a little less in memory, a part of which is the\n"
+        "same for every T. For attention it comes near 2, as the tables of T × T numbers outgrow the rest;\n"
+        "in time it may go beyond, as each number of a large table takes longer to read and write.\n\n",
         s.sizes[s.sizes.size() - fitted_sizes(s)], s.sizes.back());
     return costs;
 }
@@ -269,22 +267,17 @@ examples::Chart chart(const Settings& s, const std::vector<Curve>& reach, const 
                   s.hidden, s.heads, s.heads == 1 ? "" : "s");
     examples::Chart result{text, "", {gradients, time, memory}};
     const auto left_of = [&](std::size_t k) { return reach[k].back() / reach[k].front(); };
-    std::snprintf(text, sizeof text,
-                  "Left: a recurrence multiplies the gradient by about the same number at each step back. "
-                  "After %zu of them "
-                  "%.1e of it is left in the RNN, %.1e in the LSTM, %.1e in the GRU. Causal self-attention, "
-                  "with positions, "
-                  "reaches every input in one step: %.1e, and about as much at any distance but 0, the input "
-                  "that also asks "
-                  "the question.\nMiddle and right, both axes logarithmic: a recurrence does the same at "
-                  "each step, so its "
-                  "cost grows with T (slope 1). Attention compares each position with each other one, and "
-                  "its cost grows "
-                  "towards T² (slope 2; in time beyond, where its tables outgrow the processor's cache). "
-                  "Slopes are fitted to "
-                  "T = %zu to %zu.",
-                  s.steps - 1, left_of(0), left_of(1), left_of(2), left_of(attention),
-                  s.sizes[s.sizes.size() - fitted_sizes(s)], s.sizes.back());
+    std::snprintf(
+        text, sizeof text,
+        "Left: a recurrence multiplies the gradient by about the same number at each step back. After %zu of "
+        "them %.1e of it is left in the RNN, %.1e in the LSTM, %.1e in the GRU. Causal self-attention, with "
+        "positions, reaches every input in one step: %.1e, and about as much at any distance but 0, the "
+        "input from which the query is made.\nMiddle and right, both axes logarithmic: a recurrence does "
+        "the same at each step, so its cost grows with T (slope 1). Attention compares each position with "
+        "each other one, and its cost grows towards T² (slope 2; in time beyond, as each number of a large "
+        "table takes longer to read and write). Slopes are fitted to T = %zu to %zu.",
+        s.steps - 1, left_of(0), left_of(1), left_of(2), left_of(attention),
+        s.sizes[s.sizes.size() - fitted_sizes(s)], s.sizes.back());
     result.caption = text;
     return result;
 }

@@ -14,7 +14,7 @@ namespace nn = xtape::nn;
 
 namespace {
 
-constexpr std::size_t T = 6, B = 3, E = 4;
+constexpr std::size_t T = 5, B = 3, E = 6;
 
 /// What one head computes, and its gradients: a matrix of the same name for each.
 struct Head {

@@ -72,11 +72,13 @@ struct Point {
     double x, y;
 };
 
-std::vector<Point> drawable(const Series& series, bool log_y) {
+std::vector<Point> drawable(const Series& series, const Panel& panel) {
     std::vector<Point> points;
     for (std::size_t i = 0; i < series.x.size(); ++i) {
         const double x = series.x[i], y = series.y[i];
-        if (std::isfinite(x) && std::isfinite(y) && (!log_y || y > 0)) points.push_back({x, y});
+        if (!std::isfinite(x) || !std::isfinite(y)) continue;
+        if ((panel.log_x && x <= 0) || (panel.log_y && y <= 0)) continue;
+        points.push_back({x, y});
     }
     return points;
 }
@@ -91,11 +93,11 @@ void check(const Chart& chart) {
                                             std::to_string(series.x.size()) + " x and " +
                                             std::to_string(series.y.size()) + " y values");
             }
-            points += drawable(series, panel.log_y).size();
+            points += drawable(series, panel).size();
         }
         if (points == 0) {
             throw std::invalid_argument("chart: panel \"" + panel.title + "\" has no finite" +
-                                        (panel.log_y ? " positive" : "") + " value to draw");
+                                        (panel.log_x || panel.log_y ? " positive" : "") + " value to draw");
         }
     }
 }
@@ -125,7 +127,7 @@ void write_panel(std::ostream& out, const Panel& panel) {
     int next_colour = 0;
     for (std::size_t k = 0; k < panel.series.size(); ++k) {
         const Series& series = panel.series[k];
-        const std::vector<Point> points = drawable(series, panel.log_y);
+        const std::vector<Point> points = drawable(series, panel);
         if (points.empty()) continue;
         out << "$series" << k << " << END_OF_DATA\n";
         for (const Point& p : points) {
@@ -147,7 +149,7 @@ void write_panel(std::ostream& out, const Panel& panel) {
               << " lc rgb '" << (reference ? "#777777" : palette[colour % palette_size]) << "' title "
               << literal(series.name) << " noenhanced";
     }
-    if (xs.low == xs.high) xs = {xs.low - 1, xs.high + 1};
+    if (xs.low == xs.high) xs = panel.log_x ? Range{xs.low / 2, xs.high * 2} : Range{xs.low - 1, xs.high + 1};
     // On a log axis whole decades; on a linear one a little air, and room for the legend.
     if (panel.log_y) {
         ys = {std::pow(10, std::floor(std::log10(ys.low))), std::pow(10, std::ceil(std::log10(ys.high)))};
@@ -160,7 +162,8 @@ void write_panel(std::ostream& out, const Panel& panel) {
         ys = {ys.low - 0.05 * range - (on_top ? 0 : for_legend),
               ys.high + 0.05 * range + (on_top ? for_legend : 0)};
     }
-    out << (panel.log_y ? "set logscale y 10\nset format y '10^{%T}'\n"
+    out << (panel.log_x ? "set logscale x 2\n" : "unset logscale x\n")
+        << (panel.log_y ? "set logscale y 10\nset format y '10^{%T}'\n"
                         : "unset logscale y\nset format y '%g'\n")
         << "set xrange [" << xs.low << ":" << xs.high << "]\nset yrange [" << ys.low << ":" << ys.high
         << "]\n"

@@ -32,6 +32,7 @@ struct Panel {
     bool log_y = false;
     Corner legend = Corner::top_right;
     std::vector<Series> series;
+    bool log_x = false;  ///< marked at powers of 2: for sizes that double
 };
 
 /// Panels side by side, a title above, a caption below (wrapped; '\n' starts a paragraph).

@@ -3,6 +3,7 @@
 // All of xtape's neural-network layer.
 
 #include "nn/adam.hpp"
+#include "nn/attention.hpp"
 #include "nn/checkpointing.hpp"
 #include "nn/clip.hpp"
 #include "nn/engine.hpp"

@@ -95,6 +95,21 @@ TEST_CASE("chart: a log axis spans whole decades") {
     CHECK(holds(gnuplot_script(chart), "set yrange [0.01:100]"));
 }
 
+TEST_CASE("chart: a panel's x axis is logarithmic where it says so, and there alone") {
+    Chart chart = line_chart("a");
+    chart.panels[0].log_x = true;
+    chart.panels[0].series[0] = {"a", {0, 32, 2048}, {5, 6, 7}};
+    chart.panels.push_back(line_chart("b").panels[0]);
+    const std::string script = gnuplot_script(chart);
+    CHECK(holds(script, "<< END_OF_DATA\n32 6\n2048 7\nEND_OF_DATA\n"));
+    const std::size_t logarithmic = script.find("set logscale x 2"), linear = script.find("unset logscale x");
+    CHECK(logarithmic != std::string::npos);
+    CHECK(linear != std::string::npos);
+    CHECK(logarithmic < linear);
+    chart.panels[0].series[0].x = {0, -1, 0};
+    CHECK_THROWS_WITH(gnuplot_script(chart), Contains("no finite positive value"));
+}
+
 TEST_CASE("chart: misuse is an error that says what is wrong") {
     const TemporaryDirectory directory;
     CHECK_THROWS_WITH(draw(line_chart("a"), directory / "a.jpg"),

@@ -46,8 +46,9 @@ inline Run run_program(const std::string& name, std::vector<std::string> argumen
     if (failed != 0) throw std::runtime_error("cannot run " + program);
 
     int status = 0;
-    for (int tenths = 0; waitpid(child, &status, WNOHANG) == 0; ++tenths) {
-        if (tenths == 600) kill(child, SIGKILL);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        if (std::chrono::steady_clock::now() > deadline) kill(child, SIGKILL);
         if (meanwhile) meanwhile(child, contents_of(out));
         std::this_thread::sleep_for(std::chrono::milliseconds(meanwhile ? 100 : 5));
     }

@@ -129,6 +129,26 @@ std::vector<Parameter<T>*> parameters(M& module) {
     return list;
 }
 
+/// Sets the `training` flag of every module in this one that has such a member, its own included.
+template <class M>
+void set_training(M& module, bool training) {
+    if constexpr (requires { module.training = training; }) module.training = training;
+    if constexpr (detail::HasVisit<M>) {
+        module.visit([&](std::string_view, auto& member) { set_training(member, training); });
+    } else if constexpr (!detail::is_parameter<M>) {
+        for (auto& member : module) set_training(member, training);
+    }
+}
+/// What is random while a model learns, as dropout, is so from here on, and isn't.
+template <Module M>
+void train(M& module) {
+    set_training(module, true);
+}
+template <Module M>
+void eval(M& module) {
+    set_training(module, false);
+}
+
 namespace detail {
 
 template <class M>
@@ -147,6 +167,11 @@ template <template <class...> class M, class T, class... Others>
 requires std::floating_point<T> &&
     (!requires { typename M<T, Others...>::value_type; }) struct ModuleValue<M<T, Others...>> {
     using type = T;
+};
+/// A layer or a wrapper of another module.
+template <template <class> class M, class Inner>
+requires HasVisit<M<Inner>> && HasVisit<Inner> &&
+    (!requires { typename M<Inner>::value_type; }) struct ModuleValue<M<Inner>> : ModuleValue<Inner> {
 };
 
 }  // namespace detail

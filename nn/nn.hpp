@@ -4,6 +4,7 @@
 
 #include "nn/adam.hpp"
 #include "nn/clip.hpp"
+#include "nn/dropout.hpp"
 #include "nn/gru_cell.hpp"
 #include "nn/initialize.hpp"
 #include "nn/linear.hpp"

@@ -1,14 +1,10 @@
 // Cells, unrolling, cross entropy and optimizers against what PyTorch computed: see golden/make_golden.py.
 
-#include <filesystem>
-#include <fstream>
-#include <map>
-#include <sstream>
 #include <string>
-#include <vector>
 
 #include "nn/nn.hpp"
 #include "tests/catch.hpp"
+#include "tests/nn/golden.hpp"
 #include "tests/nn/numbers.hpp"
 
 using numbers::distance;
@@ -18,35 +14,9 @@ using xtape::Var;
 
 namespace {
 
-/// By name: "lstm/weight/grad".
-const std::map<std::string, xt::xarray<double>>& golden() {
-    static const auto tensors = [] {
-        const auto path = std::filesystem::path(__FILE__).parent_path() / "../golden/recurrent.txt";
-        std::ifstream file(path);
-        if (!file) throw std::runtime_error("can't open " + path.string());
-        std::map<std::string, xt::xarray<double>> result;
-        std::string line;
-        while (std::getline(file, line)) {
-            std::istringstream in(line);
-            std::string name;
-            std::size_t rank = 0;
-            in >> name >> rank;
-            std::vector<std::size_t> shape(rank);
-            for (std::size_t& extent : shape) in >> extent;
-            xt::xarray<double> tensor = xt::zeros<double>(shape);
-            for (double& element : tensor) in >> element;
-            if (!in) throw std::runtime_error("a broken line in " + path.string() + ": " + name);
-            result.emplace(name, tensor);
-        }
-        return result;
-    }();
-    return tensors;
-}
-
 const xt::xarray<double>& golden(const std::string& name) {
-    const auto found = golden().find(name);
-    if (found == golden().end()) throw std::runtime_error("no golden value called " + name);
-    return found->second;
+    static const GoldenTensors tensors("recurrent.txt");
+    return tensors[name];
 }
 
 template <class Cell>

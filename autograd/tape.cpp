@@ -212,7 +212,7 @@ Var<T> Tape<T>::watch(const Parameter<T>& parameter) {
     if (watched_table_[slot] != 0) return handle(watched_[watched_table_[slot] - 1].leaf);
 
     Node<T>& node = append(distinct(parameter.shape()), parameter.storage()->value.data());
-    node.needs_gradient = true;
+    node.needs_gradient = !parameter.is_frozen();
     node.is_parameter = true;
     watched_.push_back({parameter.storage(), size_ - 1});
     watched_table_[slot] = static_cast<std::uint32_t>(watched_.size());

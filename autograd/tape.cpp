@@ -237,7 +237,7 @@ Var<T> Tape<T>::watch(const std::shared_ptr<typename Parameter<T>::Storage>& sto
     if (watched_table_[slot] != 0) return handle(watched_[watched_table_[slot] - 1].leaf);
 
     Node<T>& node = append(distinct(storage->value.shape()), storage->value.data());
-    node.needs_gradient = true;
+    node.needs_gradient = !storage->is_frozen;
     node.is_parameter = true;
     watched_.push_back({storage, size_ - 1});
     watched_table_[slot] = static_cast<std::uint32_t>(watched_.size());

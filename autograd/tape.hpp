@@ -54,7 +54,7 @@ public:
         return leaf(value, false);
     }
     /// A parameter as a leaf, read in place: don't change its value before the tape is cleared. Watching it again
-    /// gives the same leaf.
+    /// gives the same leaf. No gradient is wanted for one that is frozen.
     Var<T> watch(const Parameter<T>& parameter) { return watch(parameter.storage()); }
 
     // ---- lives --------------------------------------------------------------------------------------------------

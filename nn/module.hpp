@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <ranges>
@@ -66,10 +67,18 @@ concept HasVisit = requires(M& module, AnyVisitor f) {
     module.visit(f);
 };
 
+/// Tied tensors that a walk has met.
+using Met = std::vector<const void*>;
+
 template <class M, class F>
-void walk(M& module, const Path& path, F& f) {
+void walk(M& module, const Path& path, F& f, Met& met) {
     using Plain = std::remove_const_t<M>;
     if constexpr (is_parameter<Plain>) {
+        if (module.is_tied()) {
+            const void* const tensor = module.storage().get();
+            if (std::ranges::find(met, tensor) != met.end()) return;
+            met.push_back(tensor);
+        }
         if constexpr (std::invocable<F&, const Path&, M&>) {
             f(path, module);
         } else {
@@ -83,7 +92,7 @@ void walk(M& module, const Path& path, F& f) {
             using Member =
                 std::conditional_t<std::is_const_v<M>, const std::remove_reference_t<decltype(member)>,
                                    std::remove_reference_t<decltype(member)>>;
-            walk<Member>(member, Path(path, name), f);
+            walk<Member>(member, Path(path, name), f, met);
         });
     } else {
         static_assert(
@@ -91,7 +100,7 @@ void walk(M& module, const Path& path, F& f) {
             "neither a Parameter nor a module: a module is a struct with a member template visit(f) that "
             "calls f(name, member) for each parameter and module in it");
         std::size_t position = 0;
-        for (auto& member : module) walk(member, Path(path, position++), f);
+        for (auto& member : module) walk(member, Path(path, position++), f, met);
     }
 }
 
@@ -101,13 +110,15 @@ template <class M>
 concept Module = detail::is_parameter<std::remove_const_t<M>> || detail::HasVisit<std::remove_const_t<M>> ||
     std::ranges::range<M>;
 
-/// Calls f(parameter), or f(name, parameter), for every parameter, in the order in which `visit` lists them.
+/// Calls f(parameter), or f(name, parameter), for every parameter, in the order in which `visit` lists them; once for those
+/// that are tied.
 template <Module M, class F>
 void for_each_parameter(M& module, F&& f) {
-    detail::walk(module, Path(), f);
+    detail::Met met;
+    detail::walk(module, Path(), f, met);
 }
 
-/// How many numbers are to be learned.
+/// How many numbers the parameters hold.
 template <Module M>
 std::size_t parameter_count(const M& module) {
     std::size_t count = 0;
@@ -121,12 +132,42 @@ void zero_grad(M& module) {
     for_each_parameter(module, [](auto& parameter) { parameter.zero_grad(); });
 }
 
+/// See Parameter::freeze.
+template <Module M>
+void freeze(M& module) {
+    for_each_parameter(module, [](auto& parameter) { parameter.freeze(); });
+}
+template <Module M>
+void unfreeze(M& module) {
+    for_each_parameter(module, [](auto& parameter) { parameter.unfreeze(); });
+}
+
 /// All parameters of a module of float or double. They stay where they are, so the module has to as well.
 template <class T, Module M>
 std::vector<Parameter<T>*> parameters(M& module) {
     std::vector<Parameter<T>*> list;
     for_each_parameter(module, [&](Parameter<T>& parameter) { list.push_back(&parameter); });
     return list;
+}
+
+/// Sets the `training` flag of every module in this one that has such a member, its own included.
+template <class M>
+void set_training(M& module, bool training) {
+    if constexpr (requires { module.training = training; }) module.training = training;
+    if constexpr (detail::HasVisit<M>) {
+        module.visit([&](std::string_view, auto& member) { set_training(member, training); });
+    } else if constexpr (!detail::is_parameter<M>) {
+        for (auto& member : module) set_training(member, training);
+    }
+}
+/// What is random while a model learns, as dropout, is so from here on, and isn't.
+template <Module M>
+void train(M& module) {
+    set_training(module, true);
+}
+template <Module M>
+void eval(M& module) {
+    set_training(module, false);
 }
 
 namespace detail {
@@ -147,6 +188,11 @@ template <template <class...> class M, class T, class... Others>
 requires std::floating_point<T> &&
     (!requires { typename M<T, Others...>::value_type; }) struct ModuleValue<M<T, Others...>> {
     using type = T;
+};
+/// A layer or a wrapper of another module.
+template <template <class> class M, class Inner>
+requires HasVisit<M<Inner>> && HasVisit<Inner> &&
+    (!requires { typename M<Inner>::value_type; }) struct ModuleValue<M<Inner>> : ModuleValue<Inner> {
 };
 
 }  // namespace detail

@@ -16,13 +16,10 @@ namespace {
 
 constexpr std::size_t T = 3, B = 2, D = 4, H = 3;
 
-/// Everything that a state holds, in one number of each element.
+/// All that a state holds, in one number for each sample: (B, 1).
 template <class State>
 Var<double> mixed(const State& state) {
-    Var<double> result;
-    for (const Var<double>& var : nn::vars_of(state))
-        result = result ? Var<double>(square(result) + 2 * var) : var;
-    return result;
+    return sum(square(concatenate(nn::vars_of(state), 1) + 0.5), {1}, true);
 }
 
 template <class Cell>
@@ -38,7 +35,7 @@ void check(Cell cell) {
         if constexpr (xtape::is_var<State>)
             state = x[1];
         else
-            state = {x[1], x[1] * x[1]};
+            state = {slice(x[1], 1, 0, static_cast<std::ptrdiff_t>(cell.output_size())), x[1] * x[1]};
         const auto [outputs, last] = nn::unroll(cell, x[0], state);
         return Var<double>(outputs * mixed(last));
     };
@@ -65,6 +62,40 @@ TEST_CASE("cells: all derivatives of both unrolled GRUs are those of finite diff
     check(nn::GRUCell<double>(D, H, engine, nn::Reset::before_product));
 }
 
+TEST_CASE("cells: all derivatives of a projected LSTM are those of finite differences") {
+    nn::Engine engine(1);
+    check(nn::LSTMCell<double>(D, H, engine, {.projection_size = 2}));
+}
+
+TEST_CASE("cells: without a bias they have all derivatives but its own, and the values of a bias of zeros") {
+    nn::Engine engine(1);
+    const auto compare = [&](auto without, auto with) {
+        check(without);
+        const Sequence xs = random(engine, std::array{T, B, D});
+        auto bias_free = nn::parameters(without);
+        std::size_t k = 0;
+        nn::for_each_parameter(with, [&](auto& p) {
+            if (p.shape().size() == 1)
+                nn::constant(p, 0);
+            else
+                p = *bias_free.at(k++);
+        });
+        CHECK(k == bias_free.size());
+        Tape<double> tape;
+        const Var<double> x = tape.constant(xs);
+        CHECK(distance(nn::unroll(without, x).outputs.value(), nn::unroll(with, x).outputs.value()) <
+              tolerance);
+    };
+    using RNN = nn::RNNCell<double>;
+    using LSTM = nn::LSTMCell<double>;
+    using GRU = nn::GRUCell<double>;
+    compare(RNN(D, H, engine, {.bias = false}), RNN(D, H, engine));
+    compare(LSTM(D, H, engine, {.bias = false}), LSTM(D, H, engine));
+    compare(GRU(D, H, engine, {.bias = false}), GRU(D, H, engine));
+    const auto before = nn::Reset::before_product;
+    compare(GRU(D, H, engine, {.reset = before, .bias = false}), GRU(D, H, engine, before));
+}
+
 TEST_CASE("cells: an input or a state of another shape is refused, with the cell's name and the shapes") {
     nn::Engine engine(1);
     Tape<double> tape;
@@ -82,6 +113,9 @@ TEST_CASE("cells: an input or a state of another shape is refused, with the cell
     CHECK_THROWS_AS(lstm(x, {h, wide}), xtape::ShapeError);
     CHECK_THROWS_AS(lstm(x, {longer, h}), xtape::ShapeError);
     CHECK_THROWS_WITH(gru(x, wide), Contains("[GRUCell]"));
+    const nn::LSTMCell<double> projected(D, H, engine, {.projection_size = 2});
+    CHECK_THROWS_WITH(projected(x, {h, h}), Contains("[LSTMCell]") && Contains("(B, 2)"));
+    CHECK_THROWS_AS(projected(x, {nn::zeros(tape, {B, 2}), wide}), xtape::ShapeError);
 }
 
 TEST_CASE("linear: a layer is x Wᵀ + b over the last axis") {

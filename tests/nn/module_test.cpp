@@ -1,6 +1,7 @@
 #include "nn/module.hpp"
 
 #include <array>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -83,4 +84,60 @@ TEST_CASE("module: a copy is independent of its original") {
     Model copy = model;
     copy.cell.weight.data()[0] = 1e6;
     CHECK(model.cell.weight.data()[0] != 1e6);
+}
+
+namespace {
+
+struct Tied {
+    using value_type = double;
+
+    nn::Engine engine{1};
+    std::vector<nn::Linear<double>> layers{{3, 3, engine}, {3, 3, engine}, {3, 3, engine}};
+
+    Tied() { tie(layers[2].weight, layers[0].weight); }
+
+    template <class F>
+    void visit(F&& f) {
+        f("layers", layers);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("module: tied parameters are met once, by the first one's name") {
+    Tied model;
+    const std::vector<std::string> expected{"layers.0.weight", "layers.0.bias", "layers.1.weight",
+                                            "layers.1.bias", "layers.2.bias"};
+    CHECK(names(model) == expected);
+    CHECK(nn::parameter_count(model) == 2 * 9 + 3 * 3);
+    CHECK(nn::parameters(model).size() == 5);
+}
+
+TEST_CASE("module: an optimizer and clipping see the gradient of tied parameters once") {
+    Tied model;
+    nn::SGD optimizer(model, {.learning_rate = 1});
+    model.layers[0].weight.value().fill(1);
+    model.layers[2].weight.grad().fill(2);
+    CHECK(nn::grad_norm(model) == Approx(std::sqrt(9 * 4.0)));
+    optimizer.step();
+    CHECK(xt::all(xt::equal(model.layers[0].weight.value(), -1.0)));
+    CHECK(nn::clip_grad_norm(model, 3) == Approx(6));
+    CHECK(xt::all(xt::equal(model.layers[0].weight.grad(), 1.0)));
+}
+
+TEST_CASE("module: what is frozen stays as it was while the rest learns") {
+    Tied model;
+    nn::freeze(model.layers[1]);
+    nn::Adam optimizer(model, {.learning_rate = 0.1, .weight_decay = 0.1});
+    const Tied before = model;
+    xtape::Tape<double> tape;
+    const xtape::Var<double> x = tape.constant(xt::xarray<double>(xt::ones<double>({2, 3})));
+    backward(sum(square(model.layers[2](model.layers[1](model.layers[0](x))))));
+    optimizer.step();
+    CHECK((model.layers[1].weight.value() == before.layers[1].weight.value()));
+    CHECK((model.layers[1].bias.value() == before.layers[1].bias.value()));
+    CHECK_FALSE((model.layers[0].weight.value() == before.layers[0].weight.value()));
+    CHECK_FALSE((model.layers[2].bias.value() == before.layers[2].bias.value()));
+    nn::unfreeze(model);
+    CHECK_FALSE(model.layers[1].bias.is_frozen());
 }

@@ -90,11 +90,11 @@ std::vector<Var<T>> run_segment(Step& step, const Var<T>& xs, const State& state
     return results;
 }
 
-/// Bytes of values in a step and in a checkpoint, found by recording some steps and forgetting them.
+/// How to cut a sequence of `steps`, of which xs is the beginning: from the bytes that a step and a checkpoint take, found
+/// by recording some steps and forgetting them.
 template <class Step, class T, class State>
-CheckpointPlan planned(Step& step, const Var<T>& xs, const State& state, std::size_t memory) {
+std::size_t planned(Step& step, const Var<T>& xs, const State& state, std::size_t steps, std::size_t memory) {
     Tape<T>& tape = xs.tape();
-    const std::size_t steps = xs.shape()[0];
     const auto bytes_of = [&](std::size_t count) {
         const auto before = tape.mark();
         const std::size_t used = tape.used();
@@ -106,41 +106,77 @@ CheckpointPlan planned(Step& step, const Var<T>& xs, const State& state, std::si
     };
     std::size_t of_checkpoint = 0;
     for (const Var<T>& var : vars_of(state)) of_checkpoint += var.size() * sizeof(T) + buffer_alignment;
-    if (steps < 16) return plan_checkpoints(steps, bytes_of(steps) / steps + 1, of_checkpoint, memory);
-    return plan_checkpoints(steps, (bytes_of(16) - bytes_of(8)) / 8, of_checkpoint, memory);
+    const std::size_t recorded = xs.shape()[0];
+    const std::size_t of_step =
+        recorded < 16 ? bytes_of(recorded) / recorded + 1 : (bytes_of(16) - bytes_of(8)) / 8;
+    return plan_checkpoints(steps, of_step, of_checkpoint, memory).every;
 }
 
-/// The state after all steps. `extra(states, first_step, results)` adds what else is wanted of each segment, and
-/// `take(results)` gets it.
-template <class Cell, class T, class State, class Extra, class Take>
-State run_segments(Cell& cell, const Var<T>& xs, State state, const CheckpointOptions& options, Extra extra,
-                   Take take) {
-    check_sequence(xs);
-    if ((options.every == 0) == (options.memory == 0)) {
-        throw std::invalid_argument("[unroll] checkpoints every " + std::to_string(options.every) +
-                                    " steps, within " + std::to_string(options.memory) +
-                                    " bytes: expected one of the two");
+/// Runs a sequence in segments of steps. `Step` is a cell's.
+template <class T, class Step>
+class Segments {
+public:
+    template <class Cell>
+    Segments(Cell& cell, Tape<T>& tape, std::size_t batch, const CheckpointOptions& options)
+        : tape_(tape),
+          step_(std::make_shared<Step>(step_on(cell, tape, batch))),
+          engine_(engine_of(cell, options.engine)),
+          options_(options) {
+        if ((options.every == 0) == (options.memory == 0)) {
+            throw std::invalid_argument("[unroll] checkpoints every " + std::to_string(options.every) +
+                                        " steps, within " + std::to_string(options.memory) +
+                                        " bytes: expected one of the two");
+        }
     }
-    Tape<T>& tape = xs.tape();
-    using Step = std::remove_cvref_t<decltype(step_on(cell, tape, samples_of(xs)))>;
-    const auto step = std::make_shared<Step>(step_on(cell, tape, samples_of(xs)));
-    const std::size_t steps = xs.shape()[0];
-    const std::size_t every =
-        options.every > 0 ? options.every : planned(*step, xs, state, options.memory).every;
-    Engine* const engine = engine_of(cell, options.engine);
-    for (std::size_t begin = 0; begin < steps; begin += every) {
-        const std::size_t end = std::min(begin + every, steps);
-        const auto draws = std::make_shared<SameDraws>(engine);
-        const auto results = checkpoint<T>(
-            tape,
-            [=]() mutable {
+
+    /// Keeps to the budget, if there is one, for a sequence of `steps` that begins with xs.
+    template <class State>
+    void plan(const Var<T>& xs, const State& state, std::size_t steps) {
+        if (options_.every == 0) options_.every = planned(*step_, xs, state, steps, options_.memory);
+    }
+
+    /// The state after all steps. `extra(states, first_step, results)` adds what else is wanted of each segment, and
+    /// `take(results)` gets it.
+    template <class State, class Extra, class Take>
+    State run(const Var<T>& xs, State state, Extra extra, Take take) const {
+        const std::size_t steps = xs.shape()[0];
+        for (std::size_t begin = 0; begin < steps; begin += options_.every) {
+            const std::size_t end = std::min(begin + options_.every, steps);
+            const auto draws = std::make_shared<SameDraws>(engine_);
+            const auto compute = [draws, xs, state, begin, end, extra, step = step_]() mutable {
                 return draws->run([&] { return run_segment(*step, xs, state, begin, end, extra); });
-            },
-            {.recompute = options.recompute});
-        state = state_of<State>([&](std::size_t k) { return results[k]; });
-        take(results);
+            };
+            const auto results = checkpoint<T>(tape_, compute, {.recompute = options_.recompute});
+            state = state_of<State>([&](std::size_t k) { return results[k]; });
+            take(results);
+        }
+        return state;
     }
-    return state;
+    /// With all outputs.
+    template <class State>
+    Unrolled<Var<T>, State> unroll(const Var<T>& xs, const State& state) const {
+        std::vector<Var<T>> outputs;
+        const State last = run(
+            xs, state,
+            [](const auto& states, std::size_t, auto& results) { results.push_back(stack_outputs(states)); },
+            [&](const auto& results) { outputs.push_back(results.back()); });
+        return {concatenate(outputs), last};
+    }
+
+private:
+    Tape<T>& tape_;
+    std::shared_ptr<Step> step_;
+    Engine* engine_;
+    CheckpointOptions options_;
+};
+
+template <class Cell, class T, class State>
+auto planned_segments(Cell& cell, const Var<T>& xs, const State& state, const CheckpointOptions& options) {
+    check_sequence(xs);
+    using Step = std::remove_cvref_t<decltype(step_on(cell, xs.tape(), samples_of(xs)))>;
+    Segments<T, Step> segments(cell, xs.tape(), samples_of(xs), options);
+    segments.plan(xs, state, xs.shape()[0]);
+    return segments;
 }
 
 }  // namespace detail
@@ -151,20 +187,31 @@ State run_segments(Cell& cell, const Var<T>& xs, State state, const CheckpointOp
 template <class Cell, class T, TapeState State = cell_state<Cell, T>>
 requires(!Layer<Cell>) Unrolled<Var<T>, State> unroll(Cell&& cell, const Var<T>& xs, State state,
                                                       const CheckpointOptions& options) {
-    std::vector<Var<T>> outputs;
-    const State last = detail::run_segments(
-        cell, xs, state, options,
-        [](const auto& states, std::size_t, auto& results) { results.push_back(stack_outputs(states)); },
-        [&](const auto& results) { outputs.push_back(results.back()); });
-    return {concatenate(outputs), last};
+    return detail::planned_segments(cell, xs, state, options).unroll(xs, state);
+}
+
+/// The same of sequences of different lengths, whose stretches of steps with equally many of them are cut.
+template <class Cell, class T, TapeState State = cell_state<Cell, T>>
+requires(!Layer<Cell>) Unrolled<PackedSequence<T>, State> unroll(Cell&& cell, const PackedSequence<T>& xs,
+                                                                 State state,
+                                                                 const CheckpointOptions& options) {
+    Tape<T>& tape = xs.rows.tape();
+    const std::size_t batch = xs.layout->batch();
+    using Step = std::remove_cvref_t<decltype(detail::step_on(cell, tape, batch))>;
+    detail::Segments<T, Step> segments(cell, tape, batch, options);
+    return detail::run_stretches(xs, state, [&](const Var<T>& stretch, const State& from) {
+        segments.plan(stretch, from, xs.layout->steps());
+        return segments.unroll(stretch, from);
+    });
 }
 
 /// The state after the last step, alone: the memory is that of one segment and the checkpoints, whatever T.
 template <class Cell, class T, TapeState State = cell_state<Cell, T>>
 requires(!Layer<Cell>) State
     final_state(Cell&& cell, const Var<T>& xs, State state, const CheckpointOptions& options) {
-    return detail::run_segments(
-        cell, xs, state, options, [](const auto&, std::size_t, const auto&) {}, [](const auto&) {});
+    return detail::planned_segments(cell, xs, state, options)
+        .run(
+            xs, state, [](const auto&, std::size_t, const auto&) {}, [](const auto&) {});
 }
 
 template <class T, class State>
@@ -180,12 +227,13 @@ template <class Cell, class T, class Loss, TapeState State = cell_state<Cell, T>
 requires(!Layer<Cell>) UnrolledLoss<T, State> unroll_loss(Cell&& cell, const Var<T>& xs, State state,
                                                           const CheckpointOptions& options, Loss loss) {
     std::vector<Var<T>> losses;
-    const State last = detail::run_segments(
-        cell, xs, state, options,
-        [loss](const auto& states, std::size_t first_step, auto& results) {
-            results.push_back(loss(stack_outputs(states), first_step));
-        },
-        [&](const auto& results) { losses.push_back(results.back()); });
+    const State last = detail::planned_segments(cell, xs, state, options)
+                           .run(
+                               xs, state,
+                               [loss](const auto& states, std::size_t first_step, auto& results) {
+                                   results.push_back(loss(stack_outputs(states), first_step));
+                               },
+                               [&](const auto& results) { losses.push_back(results.back()); });
     return {sum(stack(losses)), last};
 }
 

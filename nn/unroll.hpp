@@ -177,23 +177,22 @@ State rows_of(const State& state, std::size_t begin, std::size_t end) {
 
 }  // namespace detail
 
-/// Runs the cell over sequences of different lengths, at the cost of their real steps: `state`, and the one that is left
-/// after the last step of each sample, in the order of the samples. Throws ShapeError for another number of samples.
-template <class Cell, class T, TapeState State = cell_state<Cell, T>>
-requires(!Layer<Cell>) Unrolled<PackedSequence<T>, State> unroll(Cell&& cell, const PackedSequence<T>& xs,
-                                                                 State state) {
+namespace detail {
+
+/// Runs sequences of different lengths as stretches of steps with equally many of them, each a dense batch:
+/// run(xs (steps, running, ...), state) -> Unrolled.
+template <class T, class State, class Run>
+Unrolled<PackedSequence<T>, State> run_stretches(const PackedSequence<T>& xs, State state, Run run) {
     const PackedLayout& layout = *xs.layout;
     for (const Var<T>& var : vars_of(state)) {
         if (var.rank() > 0 && var.shape()[0] == layout.batch()) continue;
         throw ShapeError("[unroll] a state of shape " + to_string(var.shape()) + " for " +
                          std::to_string(layout.batch()) + " sequences: expected (B, ...)");
     }
-    auto&& step = detail::step_on(cell, xs.rows.tape(), layout.batch());
     state = map_state(state, [&](const Var<T>& var) { return take(var, layout.order()); });
     std::vector<Var<T>> outputs;
     std::vector<State> ended;  // the shortest sequences' first
     for (std::size_t t = 0; t < layout.steps();) {
-        // Steps with the same number of sequences are a dense batch.
         const std::size_t running = layout.running(t);
         std::size_t end = t + 1;
         while (end < layout.steps() && layout.running(end) == running) ++end;
@@ -202,15 +201,14 @@ requires(!Layer<Cell>) Unrolled<PackedSequence<T>, State> unroll(Cell&& cell, co
         Shape shape = rows.shape();
         shape.set(0, running);
         shape.insert(0, end - t);
-        const auto states = detail::run_steps(step, reshape_to(rows, shape), state);
-        const Var<T> output = stack_outputs(states);
+        const auto [output, last] = run(reshape_to(rows, shape), state);
         shape = output.shape();
         shape.erase(0);
         shape.set(0, output.shape()[0] * output.shape()[1]);
         outputs.push_back(reshape_to(output, shape));
         const std::size_t going_on = end < layout.steps() ? layout.running(end) : 0;
-        ended.push_back(detail::rows_of(states.back(), going_on, running));
-        if (going_on > 0) state = detail::rows_of(states.back(), 0, going_on);
+        ended.push_back(rows_of(last, going_on, running));
+        if (going_on > 0) state = rows_of(last, 0, going_on);
         t = end;
     }
     const State last = state_of<State>([&](std::size_t k) {
@@ -221,10 +219,25 @@ requires(!Layer<Cell>) Unrolled<PackedSequence<T>, State> unroll(Cell&& cell, co
     return {{concatenate(outputs), xs.layout}, last};
 }
 
+}  // namespace detail
+
+/// Runs the cell over sequences of different lengths, at the cost of their real steps: `state`, and the one that is left
+/// after the last step of each sample, in the order of the samples. Throws ShapeError for another number of samples.
+template <class Cell, class T, TapeState State = cell_state<Cell, T>>
+requires(!Layer<Cell>) Unrolled<PackedSequence<T>, State> unroll(Cell&& cell, const PackedSequence<T>& xs,
+                                                                 State state) {
+    auto&& step = detail::step_on(cell, xs.rows.tape(), xs.layout->batch());
+    return detail::run_stretches(xs, state, [&](const Var<T>& stretch, const State& from) {
+        const auto states = detail::run_steps(step, stretch, from);
+        return Unrolled<Var<T>, State>{stack_outputs(states), states.back()};
+    });
+}
+
 /// The same of a layer.
-template <Layer L, class Sequence>
-auto unroll(L&& layer, const Sequence& xs, typename std::remove_cvref_t<L>::State state) {
-    return layer.unroll(xs, state);
+template <Layer L, class Sequence, class... Options>
+auto unroll(L&& layer, const Sequence& xs, typename std::remove_cvref_t<L>::State state,
+            const Options&... options) {
+    return layer.unroll(xs, state, options...);
 }
 
 /// From the initial state of the cell or layer.

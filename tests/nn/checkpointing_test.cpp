@@ -240,3 +240,33 @@ TEST_CASE("checkpointing: options that don't say how to cut are refused") {
     CHECK_THROWS_AS(nn::unroll(cell, xs, start, nn::CheckpointOptions{}), std::invalid_argument);
     CHECK_THROWS_AS(nn::unroll(cell, xs, start, {.every = 2, .memory = 1 << 20}), std::invalid_argument);
 }
+
+TEST_CASE("checkpointing: layers and sequences of different lengths are cut as well") {
+    nn::Engine engine(1);
+    nn::LSTM<double> lstm(D, H, engine, {.layers = 2, .bidirectional = true, .dropout = 0.5});
+    const Sequence x = random(engine, std::array<std::size_t, 3>{20, B, D});
+    const nn::Engine start = engine;
+    const auto run = [&](auto&&... options) {
+        engine = start;
+        Tape<double> tape;
+        nn::zero_grad(lstm);
+        const Var<double> xs = tape.variable(x);
+        const auto packed = nn::pack(xs, {20, 3, 11});
+        const auto [outputs, last] = nn::unroll(lstm, packed, lstm.initial_state(tape, B),
+                                                std::forward<decltype(options)>(options)...);
+        backward(sum(square(outputs.rows)) + sum(last.c));
+        std::vector<xt::xarray<double>> results{xt::xarray<double>(outputs.rows.value()),
+                                                xt::xarray<double>(xs.grad())};
+        nn::for_each_parameter(lstm, [&](Parameter<double>& p) { results.emplace_back(p.grad()); });
+        return results;
+    };
+    const auto plain = run();
+    const auto kept = run(nn::CheckpointOptions{.every = 4, .recompute = false});
+    const auto cut = run(nn::CheckpointOptions{.every = 4});
+    const auto within = run(nn::CheckpointOptions{.memory = 1 << 20});
+    for (std::size_t k = 0; k < plain.size(); ++k) {
+        CHECK(distance(cut[k], kept[k]) == 0);
+        CHECK(distance(cut[k], plain[k]) < tolerance);
+        CHECK(distance(within[k], plain[k]) < tolerance);
+    }
+}

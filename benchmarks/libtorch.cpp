@@ -1,4 +1,5 @@
 #include "benchmarks/contender.hpp"
+#include "benchmarks/lengths.hpp"
 #include "benchmarks/streaming.hpp"
 
 #ifdef XTAPE_BENCH_LIBTORCH
@@ -6,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <tuple>
 #include <type_traits>
 
@@ -273,6 +275,35 @@ Contenders<T> libtorch_contenders(const Problem<T>& problem) {
 }
 
 std::string libtorch_version() { return std::string("libtorch ") + TORCH_VERSION; }
+
+std::vector<Work> libtorch_lengths(const LengthsProblem& problem) {
+    struct Run {
+        torch::nn::LSTM lstm{nullptr};
+        torch::Tensor x, seed, lengths;
+        std::vector<torch::Tensor> parameters;
+
+        void back(const torch::Tensor& outputs) {
+            for (torch::Tensor& p : parameters) p.mutable_grad().reset();
+            outputs.backward(seed);
+        }
+    };
+    const Size s = problem.problem.size;
+    const auto run = std::make_shared<Run>();
+    run->lstm = torch::nn::LSTM(dim(s.inputs), dim(s.hidden));
+    run->x = tensor(problem.problem.x, {dim(s.steps), dim(s.batch), dim(s.inputs)});
+    run->seed = tensor(problem.seed, {dim(s.steps), dim(s.batch), dim(s.hidden)});
+    run->parameters = run->lstm->parameters();
+    std::vector<std::int64_t> lengths(problem.lengths.begin(), problem.lengths.end());
+    run->lengths = torch::tensor(lengths);
+    return {[run] { run->back(std::get<0>(run->lstm->forward(run->x))); },
+            [run] {
+                namespace rnn = torch::nn::utils::rnn;
+                const auto packed = rnn::pack_padded_sequence(run->x, run->lengths, false, false);
+                const auto outputs = std::get<0>(run->lstm->forward_with_packed_input(packed));
+                run->back(std::get<0>(rnn::pad_packed_sequence(outputs)));
+            }};
+}
+
 #else
 template <class T>
 Contenders<T> libtorch_contenders(const Problem<T>&) {
@@ -285,6 +316,8 @@ Streamers<T> libtorch_streamers(const Problem<T>&) {
 }
 
 std::string libtorch_version() { return ""; }
+
+std::vector<Work> libtorch_lengths(const LengthsProblem&) { return {}; }
 #endif
 
 template Contenders<float> libtorch_contenders(const Problem<float>&);

@@ -23,10 +23,10 @@ struct Table {
     std::string name;
     bool (*print)(const Settings&);
 };
-const std::vector<Table> tables = {{"layers", layers_table},       {"long", long_table},
-                                   {"double", double_table},       {"memory", memory_table},
-                                   {"streaming", streaming_table}, {"overhead", overhead_table},
-                                   {"threads", threads_table}};
+const std::vector<Table> tables = {
+    {"layers", layers_table},   {"long", long_table},           {"double", double_table},
+    {"memory", memory_table},   {"streaming", streaming_table}, {"overhead", overhead_table},
+    {"threads", threads_table}, {"lengths", lengths_table},     {"checkpoints", checkpoints_table}};
 
 struct Options {
     std::vector<std::string> tables, cells;

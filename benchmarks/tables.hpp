@@ -25,6 +25,10 @@ bool long_table(const Settings& settings);
 bool memory_table(const Settings& settings);
 /// One step at a time at batch 1, without recording.
 bool streaming_table(const Settings& settings);
+/// Sequences of different lengths, packed beside padded.
+bool lengths_table(const Settings& settings);
+/// T = 10 000 with checkpoints, beside keeping all steps.
+bool checkpoints_table(const Settings& settings);
 /// What a statement on eight numbers costs beside the same by hand.
 bool overhead_table(const Settings& settings);
 /// Two threads beside one.

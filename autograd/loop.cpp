@@ -250,6 +250,7 @@ void Tape<T>::make_step(const Loop<T>& loop, std::size_t step, typename Loop<T>:
         };
         node.value = b.value + steps * loop.value_distances[offset];
         node.owner = moved(a.owner, b.owner);
+        node.keeps_gradient = node.has_hooks = false;  // those are that one's alone
         node.inputs = indices;
         for (std::size_t k = 0; k < b.input_count; ++k) *indices++ = moved(a.inputs[k], b.inputs[k]);
         node.payload = b.is_product ? &loop.products[offset][step] : b.rule->later(a, b, steps, room);

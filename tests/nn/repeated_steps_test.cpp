@@ -547,3 +547,19 @@ TEST_CASE("repeated steps: a tape that is rewound for ever takes no more memory"
     for (int k = 0; k < 200; ++k) round();
     CHECK(tape.capacity() == capacity);
 }
+
+TEST_CASE("repeated steps: every state of them can be retained, and hooked") {
+    nn::Engine engine(1);
+    const nn::GRUCell<double> cell(3, 4, engine);
+    Tape<double> tape;
+    const Var<double> xs = tape.variable(random(engine, std::array<std::size_t, 3>{12, 2, 3}));
+    const auto states = nn::unroll_states(cell, xs);
+    int hooked = 0;
+    for (const Var<double>& state : states) {
+        state.retain();
+        state.on_gradient([&](const Var<double>&) { ++hooked; });
+    }
+    backward(sum(states.back()));
+    for (const Var<double>& state : states) CHECK(state.has_grad());
+    CHECK(hooked == 12);
+}

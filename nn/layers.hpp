@@ -1,13 +1,14 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "nn/checkpointing.hpp"
 #include "nn/dropout.hpp"
 #include "nn/unroll.hpp"
 
@@ -17,9 +18,17 @@
 //     nn::Stacked layers(std::vector<nn::Bidirectional<MyCell>>{...});
 //     const auto [outputs, last] = unroll(layers, xs);
 //
-// Each has a member `unroll(xs, state, options...)`; `is_layer` tells it from a cell.
+// Each has a member `unroll(xs, state, options...)`; `is_layer` tells it from a cell. Options, of checkpointing, are those of
+// each cell in it.
 
 namespace xtape::nn {
+
+/// A layer, each cell of which keeps checkpoints only.
+template <Layer L, class Sequence>
+auto unroll(L&& layer, const Sequence& xs, typename std::remove_cvref_t<L>::State state,
+            const CheckpointOptions& options) {
+    return layer.unroll(xs, state, options);
+}
 
 namespace detail {
 

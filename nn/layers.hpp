@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <stdexcept>
@@ -8,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "nn/checkpointing.hpp"  // whose unroll must be known here, as layers call it by its qualified name
 #include "nn/dropout.hpp"
 #include "nn/unroll.hpp"
 
@@ -17,7 +17,8 @@
 //     nn::Stacked layers(std::vector<nn::Bidirectional<MyCell>>{...});
 //     const auto [outputs, last] = unroll(layers, xs);
 //
-// Each has a member `unroll(xs, state, options...)`; `is_layer` tells it from a cell.
+// Each has a member `unroll(xs, state, options...)`; `is_layer` tells it from a cell. Options, of checkpointing, are those of
+// each cell in it.
 
 namespace xtape::nn {
 

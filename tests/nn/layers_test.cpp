@@ -157,6 +157,32 @@ TEST_CASE("layers: in a packed batch each sequence has what it has by itself") {
     }
 }
 
+TEST_CASE("layers: with checkpoints they give the same numbers and gradients") {
+    nn::Engine engine(1);
+    using Both = nn::Bidirectional<nn::LSTMCell<double>>;
+    nn::Stacked layers(
+        std::vector{Both({D, H, engine}, {D, H, engine}), Both({2 * H, H, engine}, {2 * H, H, engine})});
+    nn::GRU<double> gru(D, H, engine, {.layers = 2});
+    const Sequence xs = random(engine, std::array{std::size_t{11}, B, D});
+    const auto compare = [&](auto& layer) {
+        const auto run = [&](auto... options) {
+            nn::zero_grad(layer);
+            Tape<double> tape;
+            const Var<double> x = tape.variable(xs);
+            const auto [outputs, last] = nn::unroll(layer, x, layer.initial_state(tape, B), options...);
+            backward(sum(square(outputs)));
+            std::vector<xt::xarray<double>> results{outputs.value(), x.grad()};
+            nn::for_each_parameter(layer, [&](auto& p) { results.emplace_back(p.grad()); });
+            return results;
+        };
+        const auto kept = run(), again = run(nn::CheckpointOptions{.every = 4});
+        REQUIRE(kept.size() == again.size());
+        for (std::size_t k = 0; k < kept.size(); ++k) CHECK(distance(kept[k], again[k]) < tolerance);
+    };
+    compare(layers);
+    compare(gru);
+}
+
 TEST_CASE("layers: say what they are made of, and refuse to be made of nothing") {
     nn::Engine engine(1);
     nn::Stacked layers(std::vector{nn::Bidirectional(OwnCell(D, engine), OwnCell(D, engine))});

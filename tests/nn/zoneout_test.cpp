@@ -120,6 +120,26 @@ TEST_CASE("zoneout: sequences of different lengths, streams and layers of it run
     for (std::size_t t = 0; t < T; ++t) CHECK(distance(stream(step(xs, t)), step(whole, t)) < tolerance);
 }
 
+TEST_CASE("zoneout: between checkpoints the same numbers are drawn again") {
+    nn::Engine engine(1), masks;
+    nn::VariationalDropout cell(nn::Zoneout(LSTM(D, H, engine), {0.2, 0.4}, masks), {.recurrent = 0.3},
+                                masks);
+    const Sequence xs = random(engine, std::array{T, B, D});
+    const auto run = [&](bool recompute) {
+        masks.seed(3);
+        nn::zero_grad(cell);
+        Tape<double> tape;
+        const Var<double> x = tape.variable(xs);
+        const auto [outputs, last] =
+            nn::unroll(cell, x, cell.initial_state(tape, B), {.every = 5, .recompute = recompute});
+        backward(sum(square(outputs)) + sum(last.c));
+        std::vector<xt::xarray<double>> results{outputs.value(), x.grad()};
+        nn::for_each_parameter(cell, [&](auto& p) { results.emplace_back(p.grad()); });
+        return results;
+    };
+    CHECK((run(true) == run(false)));
+}
+
 TEST_CASE("zoneout: a rate that is no probability is refused") {
     nn::Engine engine(1);
     const LSTM lstm(D, H, engine);

@@ -23,13 +23,6 @@
 
 namespace xtape::nn {
 
-/// A layer, each cell of which keeps checkpoints only.
-template <Layer L, class Sequence>
-auto unroll(L&& layer, const Sequence& xs, typename std::remove_cvref_t<L>::State state,
-            const CheckpointOptions& options) {
-    return layer.unroll(xs, state, options);
-}
-
 namespace detail {
 
 template <class Layer>

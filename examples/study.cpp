@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdarg>
 #include <cstdio>
 #include <random>
 
@@ -70,15 +69,6 @@ void report(const Chart& chart, const std::vector<Column>& numbers, const std::f
     std::fflush(stdout);
     draw(chart, picture);
     std::printf("picture: %s\n", picture.c_str());
-}
-
-std::string format(const char* pattern, ...) {
-    char text[512];
-    std::va_list arguments;
-    va_start(arguments, pattern);
-    std::vsnprintf(text, sizeof text, pattern, arguments);
-    va_end(arguments);
-    return text;
 }
 
 }  // namespace examples

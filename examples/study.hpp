@@ -8,6 +8,7 @@
 
 #include "examples/chart.hpp"
 #include "examples/csv.hpp"
+#include "examples/format.hpp"
 #include "nn/nn.hpp"
 
 // The studies of gradient_flow beside its main one. Each prints a table and what there is to see in it, writes the
@@ -52,8 +53,5 @@ void print_table(const std::vector<Column>& columns, std::size_t every = 1);
 
 /// Prints the chart's caption, which says what to see, saves the numbers beside the picture, and draws it.
 void report(const Chart& chart, const std::vector<Column>& numbers, const std::filesystem::path& picture);
-
-/// As printf does it.
-[[gnu::format(printf, 1, 2)]] std::string format(const char* pattern, ...);
 
 }  // namespace examples

@@ -230,7 +230,7 @@ void report(const Findings& found, const Vocabulary& vocabulary, const Settings&
     const std::size_t begin = first_drawn(r, vocabulary, s.length), end = begin + s.length;
     HeatMaps maps{format("The gates of an LSTM with %zu units while it reads", r.hidden),
                   caption(found, s, trained),
-                  "symbol read (␣ space, ↵ line end)",
+                  "symbol read (␣ space, ⇥ tab, ↵ line end, · other)",
                   {},
                   {}};
     std::vector<Column> numbers{{"t", {}}, {"byte", {}}};

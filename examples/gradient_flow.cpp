@@ -1,6 +1,6 @@
 // How far back does a gradient reach? One loss at the last step of a sequence, one backward pass, and the size of
 // the gradient at every step, for an RNN, an LSTM and a GRU with the weights that training would start from. Further
-// studies ask what makes it so: study_radius.cpp, study_saturation.cpp, study_forget.cpp, study_cell.cpp, study_clip.cpp.
+// studies, in study_*.cpp, ask what makes it so.
 //
 //     gradient_flow                      prints tables and ratios, writes gradient_flow.svg and gradient_flow.csv
 //     gradient_flow --steps 200 --mode last --out flow.png
@@ -255,6 +255,7 @@ struct FurtherStudy {
 };
 constexpr FurtherStudy further_studies[] = {
     {"radius", "a recurrence by λQ: λ^T if it is linear, what tanh makes of it", examples::study_radius},
+    {"tied", "one matrix at every step against fresh ones of the same radius", examples::study_tied},
     {"saturation", "an RNN with ever larger weights: slopes, saturated units, gradient",
      examples::study_saturation},
     {"forget", "the forget bias of an LSTM, and the product of its forget gates", examples::study_forget},

@@ -25,6 +25,8 @@ struct StudySettings {
 
 /// A recurrence by λQ, Q orthogonal: linear, where a gradient grows as λ^T exactly, and under tanh.
 void study_radius(const StudySettings& s);
+/// The same matrix at each step, as in a recurrence, against fresh ones of the same spectral radius.
+void study_tied(const StudySettings& s);
 /// What |h| → 1 does to a gradient, by the size of the weights of the input and of the state.
 void study_saturation(const StudySettings& s);
 /// An LSTM's forget bias, and the product of its forget gates along the cell state.

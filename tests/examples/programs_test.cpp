@@ -297,7 +297,7 @@ TEST_CASE("gradient_flow: all studies go beside the picture that is named, a sin
         run_program("gradient_flow", {"all", "-T", "4", "-H", "5", "-D", "3", "-o", "flow.svg"}, directory)
             .exit_code == 0);
     for (const char* name :
-         {"flow", "flow_radius", "flow_saturation", "flow_forget", "flow_cell", "flow_clip"}) {
+         {"flow", "flow_radius", "flow_tied", "flow_saturation", "flow_forget", "flow_cell", "flow_clip"}) {
         CHECK(std::filesystem::exists(directory / (std::string(name) + ".svg")));
         CHECK(std::filesystem::exists(directory / (std::string(name) + ".csv")));
     }

@@ -80,10 +80,10 @@ std::vector<Specialist> specialists(const GateRecording& r, const Vocabulary& vo
             });
             if (variance < still * still) continue;
             Specialist best{gate, unit, "", 0, 0, -1};
-            for (const auto& [name, holds] : symbol_classes) {
+            for (const SymbolClass& symbols : symbol_classes) {
                 double sum = 0, members = 0;
                 for_each_value(r, gate, unit, [&](double value, std::size_t k) {
-                    if (!holds(static_cast<unsigned char>(vocabulary.byte(r.symbols[k])))) return;
+                    if (!symbols.holds(static_cast<unsigned char>(vocabulary.byte(r.symbols[k])))) return;
                     sum += value;
                     ++members;
                 });
@@ -92,7 +92,7 @@ std::vector<Specialist> specialists(const GateRecording& r, const Vocabulary& vo
                 const double share = members / count;
                 const double explained =
                     share * (1 - share) * (inside - outside) * (inside - outside) / variance;
-                if (explained > best.explained) best = {gate, unit, name, inside, outside, explained};
+                if (explained > best.explained) best = {gate, unit, symbols.name, inside, outside, explained};
             }
             if (best.explained >= 0) found.push_back(best);
         }

@@ -163,10 +163,13 @@ struct Findings {
 
 void print_figures(const Findings& found) {
     std::printf(
-        "\nEach step of an LSTM forgets, writes and reads: c_t = f ⊙ c_{t-1} + i ⊙ g, h_t = o ⊙ tanh(c_t).\n"
+        "\n"
+        "Each step of an LSTM forgets, writes and reads: c_t = f ⊙ c_{t-1} + i ⊙ g, h_t = o ⊙ tanh(c_t).\n"
         "A forget gate f at 0 erases what a unit holds and at 1 keeps it; an input gate i at 1 lets it be\n"
-        "written to; an output gate o at 1 lets it be read.\n\n"
-        "Over %zu symbols of the held-out part:\n%10s%10s%12s%12s\n",
+        "written to; an output gate o at 1 lets it be read.\n"
+        "\n"
+        "Over %zu symbols of the held-out part:\n"
+        "%10s%10s%12s%12s\n",
         found.r.symbols.size(), "gate", "mean", "above 0.9", "below 0.1");
     for (const Gate gate : all_gates) {
         const GateUse& use = found.use[gate];
@@ -197,17 +200,15 @@ std::string caption(const Findings& found, const Settings& s, const std::string&
     std::string text =
         trained +
         format(
-            " Rows are units, the same in each picture, those that remember longest at the top: half of what "
-            "the "
-            "first holds is gone after %.3g steps, of the last after %.2g. ",
+            " Rows are units, the same in each picture, those that remember longest at the top: half of "
+            "what the first holds is gone after %.3g steps, of the last after %.2g. ",
             found.half_life(found.by_memory.front()), found.half_life(found.by_memory.back())) +
         format("Forget gates are %.2f on average, above 0.9 in %.0f%% of all cases and below 0.1 in %.0f%%. ",
                forget.mean, 100 * forget.open, 100 * forget.closed);
     if (s.rows < found.r.hidden) text += format("Of %zu units %zu are drawn. ", found.r.hidden, s.rows);
     text +=
         "Look for columns, symbols at which many units change at once, and for rows that change at one kind "
-        "of "
-        "symbol. ";
+        "of symbol. ";
     if (!found.special.empty()) {
         const Specialist& one = found.special.front();
         text += format(
@@ -217,9 +218,9 @@ std::string caption(const Findings& found, const Settings& s, const std::string&
             one.outside);
     }
     return text +
-           "\nThat gates keep what tells most about the target (maximise mutual information) is a view of "
-           "them, not "
-           "a theorem, and nothing here tests it.";
+           "\n"
+           "That gates keep what tells most about the target (maximise mutual information) is a view of "
+           "them, not a theorem, and nothing here tests it.";
 }
 
 void report(const Findings& found, const Vocabulary& vocabulary, const Settings& s,
@@ -302,8 +303,7 @@ int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "Trains a small LSTM on text and draws its forget, input and output gates while it reads. Ctrl-C "
-        "ends the "
-        "training and draws what was learnt so far (exit code 130).",
+        "ends the training and draws what was learnt so far (exit code 130).",
         "gates");
     app.option_defaults()->always_capture_default();
     app.add_option("--text", s.text, "a file of text, or a directory of them");

@@ -214,8 +214,8 @@ examples::Chart chart(const std::vector<Study>& studies, const Settings& s) {
                       s.update_bias, 1 / (1 + std::exp(-s.update_bias)));
         c.caption +=
             ". An LSTM hands its cell state on through the forget gate, which a bias of 1 opens to 0.73; "
-            "with a "
-            "bias of 0 (dashed) the gate halves the memory at each step. A GRU's update gate starts at " +
+            "with a bias of 0 (dashed) the gate halves the memory at each step. A GRU's update gate starts "
+            "at " +
             std::string(text);
     }
     if (s.mode != "last") {
@@ -223,8 +223,7 @@ examples::Chart chart(const std::vector<Study>& studies, const Settings& s) {
                                  &Norms::local, examples::Corner::top_right));
         c.caption +=
             "The local gradient is of one size at every step: a step always feels its own input, and what "
-            "fades is "
-            "the way back through time.";
+            "fades is the way back through time.";
     }
     return c;
 }

@@ -90,18 +90,15 @@ void study_cell(const StudySettings& s) {
         const std::size_t middle = s.steps / 2;
         chart.caption += format(
             "With %s the part by the forget gate is %.1f times as long as the other in the middle of the "
-            "sequence, "
-            "and c's gradient %.1f times as long as h's; from the last step to the first ‖∂L_T/∂c_t‖ is "
-            "multiplied by "
-            "%.1g, ‖∂L_T/∂h_t‖ by %.1g. ",
+            "sequence, and c's gradient %.1f times as long as h's; from the last step to the first "
+            "‖∂L_T/∂c_t‖ is multiplied by %.1g, ‖∂L_T/∂h_t‖ by %.1g. ",
             name.c_str(), flow.by_gate[middle] / flow.by_h[middle], flow.c[middle] / flow.h[middle],
             flow.c.front() / flow.c.back(), flow.h.front() / flow.h.back());
         deviation = std::max(deviation, flow.deviation);
     }
     chart.caption += format(
         "∂L_T/∂h_T is 1 in each element, and one step back h is felt only by way of the gates: that is the "
-        "drop at "
-        "the right. (The two parts add up to ∂L_T/∂c_t to %.0e.)",
+        "drop at the right. (The two parts add up to ∂L_T/∂c_t to %.0e.)",
         deviation);
     report(chart, numbers, s.picture);
 }

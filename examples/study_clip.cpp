@@ -96,9 +96,10 @@ void study_clip(const StudySettings& s) {
         after.push_back(nn::grad_norm(model));
     }
     std::printf(
-        "\nClipping: the norm of all gradients of an RNN that is to sum T = %zu numbers, its W_hh = λQ with "
-        "Q\n"
-        "orthogonal, H = %zu; before and after clip_grad_norm to %g\n\n",
+        "\n"
+        "Clipping: the norm of all gradients of an RNN that is to sum T = %zu numbers, its W_hh = λQ with\n"
+        "Q orthogonal, H = %zu; before and after clip_grad_norm to %g\n"
+        "\n",
         s.steps, s.hidden, s.max_norm);
     std::vector<Column> columns{{"λ", radii}, {"before", before}, {"after", after}};
     print_table(columns);
@@ -146,20 +147,17 @@ void study_clip(const StudySettings& s) {
     chart.caption =
         format(
             "Left: where the norm of all gradients is above %g, clip_grad_norm multiplies each of them by "
-            "the same "
-            "number: the direction stays, the length is %g (at λ = %g it was %.2g). ",
+            "the same number: the direction stays, the length is %g (at λ = %g it was %.2g). ",
             s.max_norm, s.max_norm, radii.back(), before.back()) +
         format(
             "Middle and right: an RNN that is to sum its inputs, trained from λ = %g. Without clipping the "
-            "largest "
-            "gradient of a step has norm %.1g, and one such step moves the weights far away: ",
+            "largest gradient of a step has norm %.1g, and one such step moves the weights far away: ",
             start_radius, largest(plain.before)) +
         (plain.finite ? format("the loss is %.2g after %zu steps. ", plain.loss.back(), plain.loss.size())
                       : format("after %zu steps the gradient isn't finite. ", plain.loss.size())) +
         format(
             "With clipping, which shortened the gradient in %td of %zu steps, the largest norm before it is "
-            "%.2g, "
-            "and the loss at the end %.2g.",
+            "%.2g, and the loss at the end %.2g.",
             clipped_steps, clipped.loss.size(), largest(clipped.before), clipped.loss.back());
     columns.insert(columns.end(), training.begin(), training.end());
     report(chart, columns, s.picture);

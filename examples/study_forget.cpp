@@ -98,9 +98,10 @@ void study_forget(const StudySettings& s) {
     }
 
     std::printf(
-        "\nForget bias: ‖∂/∂c_1‖ / ‖∂/∂c_T‖ of an LSTM, complete (of L_T = Σ h_T) and along the cell path "
-        "alone\n"
-        "(of Σ c_T, every h held fixed); T = %zu, H = %zu, D = %zu, batch %zu\n\n",
+        "\n"
+        "Forget bias: ‖∂/∂c_1‖ / ‖∂/∂c_T‖ of an LSTM, complete (of L_T = Σ h_T) and along the cell path\n"
+        "alone (of Σ c_T, every h held fixed); T = %zu, H = %zu, D = %zu, batch %zu\n"
+        "\n",
         s.steps, s.hidden, s.inputs, s.batch);
     std::vector<Column> numbers{biases, gate, complete, path, no_input};
     print_table(numbers);
@@ -122,13 +123,11 @@ void study_forget(const StudySettings& s) {
     chart.caption =
         format(
             "Along the cell state each step back multiplies by the forget gate, which a bias of 0, 1 and 4 "
-            "holds "
-            "at %.2f, %.2f and %.2f on average (σ(bias) without input: 0.50, 0.73, 0.98). ",
+            "holds at %.2f, %.2f and %.2f on average (σ(bias) without input: 0.50, 0.73, 0.98). ",
             gate.values[at_0], gate.values[at_1], gate.values[at_4]) +
         format(
             "With every h held fixed the gradient is the product of the forget gates (here to %.0e of it): "
-            "from the "
-            "last step to the first %.0e, %.0e and %.2f. ",
+            "from the last step to the first %.0e, %.0e and %.2f. ",
             deviation, path.values[at_0], path.values[at_1], path.values[at_4]) +
         format("The complete gradient takes the ways by h and the gates as well: %.0e, %.0e and %.2f. ",
                complete.values[at_0], complete.values[at_1], complete.values[at_4]) +

@@ -87,8 +87,10 @@ void study_radius(const StudySettings& s) {
     }
 
     std::printf(
-        "\nSpectral radius: ‖∂L_T/∂h_0‖ / ‖∂L_T/∂h_T‖ through h_t = W h_{t-1}, tanh(W h_{t-1}) and\n"
-        "tanh(W h_{t-1} + x_t); W = λQ with Q orthogonal, L_T = Σ h_T, T = %zu, H = %zu, batch %zu\n\n",
+        "\n"
+        "Spectral radius: ‖∂L_T/∂h_0‖ / ‖∂L_T/∂h_T‖ through h_t = W h_{t-1}, tanh(W h_{t-1}) and\n"
+        "tanh(W h_{t-1} + x_t); W = λQ with Q orthogonal, L_T = Σ h_T, T = %zu, H = %zu, batch %zu\n"
+        "\n",
         s.steps, s.hidden, s.batch);
     std::vector<Column> numbers{radius, power, linear, alone, driven, slope};
     print_table(numbers);
@@ -111,18 +113,16 @@ void study_radius(const StudySettings& s) {
         {sweep, steps}};
     chart.caption = format(
                         "The linear recurrence multiplies a gradient by λ at each step back, so by λ^T in "
-                        "all: below λ = 1 it "
-                        "vanishes, above it explodes (measured and λ^T differ by at most %.0e of it). ",
+                        "all: below λ = 1 it vanishes, above it explodes (measured and λ^T differ by at "
+                        "most %.0e of it). ",
                         deviation) +
                     format(
-                        "A tanh multiplies by 1 - h² ≤ 1 as well: at λ = 1 the gradient shrinks to %.2g, and "
-                        "at λ = 1.5 it is "
-                        "multiplied by %.2g where the linear one is by %.2g. ",
+                        "A tanh multiplies by 1 - h² ≤ 1 as well: at λ = 1 the gradient shrinks to %.2g, "
+                        "and at λ = 1.5 it is multiplied by %.2g where the linear one is by %.2g. ",
                         alone.values[at_1], alone.values[last], linear.values[last]) +
                     format(
                         "Inputs of deviation 1 hold the states away from 0 (mean 1 - h² %.2f at λ = 1), "
-                        "which multiplies the "
-                        "gradient by %.1g at λ = 1 and by %.1g at λ = 1.5.",
+                        "which multiplies the gradient by %.1g at λ = 1 and by %.1g at λ = 1.5.",
                         slope.values[at_1], driven.values[at_1], driven.values[last]);
     numbers.insert(numbers.end(), by_step.begin(), by_step.end());
     report(chart, numbers, s.picture);

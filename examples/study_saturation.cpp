@@ -50,10 +50,11 @@ void study_saturation(const StudySettings& s) {
     constexpr std::size_t unscaled = 4;  // where the gain is 2⁰
 
     std::printf(
-        "\nSaturation: an RNN whose starting weights are multiplied by a gain; L_T = Σ h_T, T = %zu, H = "
-        "%zu,\n"
-        "D = %zu, batch %zu. For each weight scaled: mean 1-h², share of |h| > 0.99, ‖∂L_T/∂h_1‖ / "
-        "‖∂L_T/∂h_T‖\n\n",
+        "\n"
+        "Saturation: an RNN whose starting weights are multiplied by a gain; L_T = Σ h_T, T = %zu, H =\n"
+        "%zu, D = %zu, batch %zu. For each weight scaled: mean 1-h², share of |h| > 0.99, ‖∂L_T/∂h_1‖ / "
+        "‖∂L_T/∂h_T‖\n"
+        "\n",
         s.steps, s.hidden, s.inputs, s.batch);
     std::vector<Column> numbers{{"log2 gain", gains}};
     Panel saturation{"How saturated the units are",
@@ -92,18 +93,16 @@ void study_saturation(const StudySettings& s) {
     chart.caption =
         format(
             "Larger weights drive |h| towards 1, where tanh is flat: the mean slope 1 - h² falls from %.2f "
-            "as "
-            "training starts to %.3f at a gain of %g of W_xh. ",
+            "as training starts to %.3f at a gain of %g of W_xh. ",
             by_input.slope[unscaled], by_input.slope[last], std::exp2(gains[last])) +
         format(
             "If the inputs do it, the gradient goes with the slopes: from the last step to the first it is "
-            "multiplied by %.0e, then %.0e, as each step back multiplies by (1 - h²) W_hh, and W_hh is as it "
-            "was. ",
+            "multiplied by %.0e, then %.0e, as each step back multiplies by (1 - h²) W_hh, and W_hh is as "
+            "it was. ",
             by_input.gradient[unscaled], by_input.gradient[last]) +
         format(
-            "If W_hh does it, the mean slope falls too (to %.3f), but W_hh has grown with it, and the units "
-            "that "
-            "are between -1 and 1 at a step hand on a gradient that is multiplied by all of it: %.0e. "
+            "If W_hh does it, the mean slope falls too (to %.3f), but W_hh has grown, and the few units "
+            "that aren't saturated at a step hand on a gradient that is multiplied by all of it: %.0e. "
             "Saturation alone doesn't say that a gradient vanishes; the product of slopes and weights does.",
             by_state.slope[last], by_state.gradient[last]);
     report(chart, numbers, s.picture);

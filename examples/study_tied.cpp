@@ -78,10 +78,11 @@ void study_tied(const StudySettings& s) {
     }
 
     std::printf(
-        "\nTied against fresh weights: what k steps back multiply a gradient by, per step, through\n"
-        "h_t = W h_{t-1} and h_t = W_t h_{t-1}; normal matrices of spectral radius λ = 1 (any other λ "
-        "multiplies\n"
-        "each step by it), means of %zu draws, T = %zu, H = %zu, batch %zu\n\n",
+        "\n"
+        "Tied against fresh weights: what k steps back multiply a gradient by, per step, through\n"
+        "h_t = W h_{t-1} and h_t = W_t h_{t-1}; normal matrices of spectral radius λ = 1 (any other λ\n"
+        "multiplies each step by it), means of %zu draws, T = %zu, H = %zu, batch %zu\n"
+        "\n",
         draws, s.steps, s.hidden, s.batch);
     std::vector<Column> numbers{{"k", back}, {"tied", tied_growth}, {"fresh", fresh_growth}};
     print_table(numbers, std::max<std::size_t>(1, s.steps / 10));
@@ -104,16 +105,12 @@ void study_tied(const StudySettings& s) {
         format(
             "A recurrence multiplies a gradient by the same matrix at each step, a deep feed-forward net by "
             "another one in each layer. At equal spectral radius λ the two do nearly the same: over %zu "
-            "steps each "
-            "step multiplies by %.3f λ (tied) or %.3f λ (fresh), and in %zu draws the fresh factor was "
-            "between %.2f "
-            "and %.2f of the tied one. ",
+            "steps each step multiplies by %.3f λ (tied) or %.3f λ (fresh), and in %zu draws the fresh "
+            "factor was between %.2f and %.2f of the tied one. ",
             s.steps, tied_growth.back(), fresh_growth.back(), draws, *least, *most) +
         "Whether a gradient vanishes or explodes is a matter of the radius far more than of the repetition. "
-        "In the "
-        "long run repetition multiplies by the largest eigenvalue, λ, and different random matrices by their "
-        "mean "
-        "gain, which is a little less than their radius and comes closer to it as H grows.";
+        "In the long run repetition multiplies by the largest eigenvalue, λ, and different random matrices "
+        "by their mean gain, which is a little less than their radius and comes closer to it as H grows.";
     numbers.insert(numbers.end(), by_step.begin(), by_step.end());
     report(chart, numbers, s.picture);
 }

@@ -287,8 +287,9 @@ TEST_CASE("gradient_flow: clipping bounds the norm, and saves a training run tha
     CHECK(before.front() < 3);
     CHECK(before.back() > 300);
     for (std::size_t k = 0; k < before.size(); ++k) CHECK(after[k] == Approx(std::min(before[k], 3.0)));
-    CHECK(column(csv, "loss, clipped").back() < 1);  // of always saying 0
-    CHECK(column(csv, "loss").back() > 1);
+    CHECK(column(csv, "loss, clipped").back() < 1);         // of always saying 0
+    const std::vector<double> plain = column(csv, "loss");  // where it ends depends on how sums are rounded
+    CHECK(*std::max_element(plain.begin(), plain.end()) > 10);
 }
 
 TEST_CASE("gradient_flow: all studies go beside the picture that is named, a single one into it") {

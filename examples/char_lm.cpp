@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "examples/bigram.hpp"
+#include "examples/char_model.hpp"
 #include "examples/chart.hpp"
 #include "examples/command_line.hpp"
 #include "examples/csv.hpp"
@@ -31,8 +32,6 @@ namespace {
 
 using namespace examples;
 using xtape::NoRecording;
-using xtape::Parameter;
-using xtape::Shape;
 using xtape::Tape;
 using xtape::Var;
 namespace nn = xtape::nn;
@@ -58,38 +57,7 @@ struct Settings {
     fs::path beside_picture(const char* suffix) const { return fs::path(picture).replace_extension(suffix); }
 };
 
-// ---- the model ---------------------------------------------------------------------------------------------------
-
-/// A vector for each symbol, a cell that reads them one after the other, a linear layer that turns what the cell
-/// puts out into a score for each symbol that may come next.
-template <class Cell>
-struct CharModel {
-    CharModel(std::size_t vocabulary, const Settings& s, nn::Engine& engine)
-        : embedding(Shape{vocabulary, s.embedding}, "embedding"),
-          cell(s.embedding, s.hidden, engine),
-          output(s.hidden, vocabulary, engine) {
-        nn::normal(embedding, 0.3, engine);
-    }
-
-    /// Scores (T, B, V) of the symbols after `inputs`, which is T×B, time-major; the state is carried on.
-    Var<float> operator()(Tape<float>& tape, const std::vector<Symbol>& inputs, std::size_t batch,
-                          nn::CarriedState<typename Cell::State>& carried) const {
-        const std::vector<std::size_t> shape{inputs.size() / batch, batch};
-        const Var<float> xs = take(tape.watch(embedding), xt::adapt(inputs, shape));  // (T, B, D)
-        return output(nn::unroll(cell, xs, carried).outputs);
-    }
-
-    template <class F>
-    void visit(F&& f) {
-        f("embedding", embedding);
-        f("cell", cell);
-        f("output", output);
-    }
-
-    Parameter<float> embedding;
-    Cell cell;
-    nn::Linear<float> output;
-};
+// ---- reading and writing -----------------------------------------------------------------------------------------
 
 /// Mean bits per symbol of all pieces, which are read side by side; each is predicted from its second symbol on.
 template <class Cell>
@@ -198,8 +166,8 @@ int train(const Settings& s, Data data) {
     Windows windows(std::move(data.train), s.batch, s.window, s.seed);
 
     nn::Engine engine(s.seed);
-    CharModel<Cell> model(data.vocabulary.size(), s, engine);
-    const std::string name = s.cell + " of bytes " + data.vocabulary.hex();
+    CharModel<Cell> model(data.vocabulary.size(), s.embedding, s.hidden, engine);
+    const std::string name = char_model_name(s.cell, data.vocabulary);
     if (!s.start.empty()) load_parameters(s.start, model, name);
     std::printf("model: %s, %zu hidden units, %zu parameters; batch %zu, windows of %zu\n", s.cell.c_str(),
                 s.hidden, nn::parameter_count(model), s.batch, s.window);

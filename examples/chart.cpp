@@ -35,37 +35,24 @@ constexpr int margin = 24, title_height = 52, panel_height = 400, panel_title = 
 constexpr int axis_left = 88, axis_bottom = 62, caption_line = 19;
 constexpr double caption_char = 6.7;  // mean width of a letter of the caption
 
-/// A gnuplot string constant: in single quotes nothing is special but the quote itself, which is doubled.
+/// A gnuplot string: in single quotes nothing is special but the quote itself. Doubling it goes wrong at the start, and
+/// "'" makes gnuplot run what it then takes to be `commands`, so it is written as a number: 'it'."\047".'s'.
 std::string literal(std::string_view text) {
     std::string out = "'";
     for (const char c : printable(text)) {
-        out += c;
-        if (c == '\'') out += c;
+        if (c == '\'')
+            out += "'.\"\\047\".'";
+        else
+            out += c;
     }
     return out + "'";
 }
 
-std::size_t characters(std::string_view text) {
-    return static_cast<std::size_t>(std::count_if(
-        text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
-std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
-    std::vector<std::string> lines;
-    std::istringstream paragraphs(text);
-    for (std::string paragraph; std::getline(paragraphs, paragraph);) {
-        std::istringstream words(paragraph);
-        std::string line;
-        for (std::string word; words >> word;) {
-            if (!line.empty() && characters(line) + 1 + characters(word) > width) {
-                lines.push_back(line);
-                line.clear();
-            }
-            line += (line.empty() ? "" : " ") + word;
-        }
-        lines.push_back(line);
-    }
-    return lines;
+/// The label of a tick is a format to gnuplot, in which a '%' has to be doubled.
+std::string without_format(const std::string& label) {
+    std::string out;
+    for (const char c : label) out += c == '%' ? std::string("%%") : std::string(1, c);
+    return out;
 }
 
 struct Point {
@@ -174,6 +161,69 @@ void write_panel(std::ostream& out, const Panel& panel) {
         << plots.str() << "\n";
 }
 
+void check(const HeatMaps& maps) {
+    if (maps.maps.empty()) throw std::invalid_argument("heat map: there is nothing to draw");
+    for (const HeatMap& map : maps.maps) {
+        if (map.rows.size() < 2 || maps.ticks.size() < 2) {
+            throw std::invalid_argument(
+                "heat map: \"" + map.title + "\" has " + std::to_string(map.rows.size()) + " rows and " +
+                std::to_string(maps.ticks.size()) + " columns: expected at least two of each");
+        }
+        for (const std::vector<double>& row : map.rows) {
+            if (row.size() != maps.ticks.size()) {
+                throw std::invalid_argument("heat map: a row of \"" + map.title + "\" has " +
+                                            std::to_string(row.size()) + " elements and the time axis " +
+                                            std::to_string(maps.ticks.size()) + " ticks");
+            }
+        }
+    }
+}
+
+void write_map(std::ostream& out, std::size_t k, const HeatMap& map) {
+    out << "$map" << k << " << END_OF_DATA\n";
+    for (const std::vector<double>& row : map.rows) {
+        for (const double v : row) {
+            if (std::isfinite(v))
+                out << v << ' ';
+            else
+                out << "? ";
+        }
+        out << '\n';
+    }
+    // Rows from the top, so the axis runs downwards.
+    out << "END_OF_DATA\nset yrange [" << static_cast<double>(map.rows.size()) - 0.5 << ":-0.5]\n"
+        << "set title " << literal(map.title) << " noenhanced\n"
+        << "set ylabel " << literal(map.y_label) << " noenhanced\n"
+        << "plot $map" << k << " matrix with image pixels notitle\n";
+}
+
+/// From pixels of a picture to gnuplot's coordinates.
+struct Frame {
+    int width, height;
+    double across(double pixels) const { return pixels / width; }
+    double up(double from_top) const { return 1 - from_top / height; }
+};
+
+/// What all pictures begin with: size, fonts, the title and the caption under what ends at `plots_bottom`.
+void write_frame(std::ostream& out, const Frame& frame, const std::string& title,
+                 const std::vector<std::string>& caption, int plots_bottom, bool png) {
+    out << "set encoding utf8\n"
+        << "set terminal " << (png ? "pngcairo" : "svg") << " enhanced size " << frame.width << ","
+        << frame.height << " background rgb 'white' font 'DejaVu Sans," << (png ? "9" : "12") << "'\n"
+        << "set border 3 lc rgb '#555555'\n"
+        << "set tics nomirror out scale 0.6 textcolor rgb '#333333'\n"
+        << "set grid ytics back lt 1 lw 0.8 lc rgb '#E4E4E4'\n"
+        << "set key inside Left reverse spacing 1.25 samplen 2.4 opaque fillcolor rgb 'white' noenhanced\n"
+        << "set multiplot\n"
+        << "set label 1 " << literal(title) << " at screen " << frame.across(margin) << ", screen "
+        << frame.up(30) << " font ',16' noenhanced\n";
+    for (std::size_t i = 0; i < caption.size(); ++i) {
+        out << "set label " << i + 2 << ' ' << literal(caption[i]) << " at screen " << frame.across(margin)
+            << ", screen " << frame.up(plots_bottom + caption_line * (static_cast<double>(i) + 0.7))
+            << " tc rgb '#444444' noenhanced\n";
+    }
+}
+
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
 File unnamed_file() {
@@ -255,31 +305,16 @@ std::string gnuplot_script(const Chart& chart, bool png) {
     const int plots_top = title_height + (titles ? panel_title : 0);
     const int plots_bottom = plots_top + panel_height + axis_bottom;  // from the top, as all of these
     const int height = plots_bottom + caption_line * static_cast<int>(caption.size()) + margin;
-    const auto across = [&](double pixels) { return pixels / width; };
-    const auto up = [&](double from_top) { return 1 - from_top / height; };
+    const Frame frame{width, height};
 
     std::ostringstream out;
     out.precision(17);
-    out << "set encoding utf8\n"
-        << "set terminal " << (png ? "pngcairo" : "svg") << " enhanced size " << width << "," << height
-        << " background rgb 'white' font 'DejaVu Sans," << (png ? "9" : "12") << "'\n"
-        << "set border 3 lc rgb '#555555'\n"
-        << "set tics nomirror out scale 0.6 textcolor rgb '#333333'\n"
-        << "set grid ytics back lt 1 lw 0.8 lc rgb '#E4E4E4'\n"
-        << "set key inside Left reverse spacing 1.25 samplen 2.4 opaque fillcolor rgb 'white' noenhanced\n"
-        << "set multiplot\n"
-        << "set label 1 " << literal(chart.title) << " at screen " << across(margin) << ", screen " << up(30)
-        << " font ',16' noenhanced\n";
-    for (std::size_t i = 0; i < caption.size(); ++i) {
-        out << "set label " << i + 2 << ' ' << literal(caption[i]) << " at screen " << across(margin)
-            << ", screen " << up(plots_bottom + caption_line * (static_cast<double>(i) + 0.7))
-            << " tc rgb '#444444' noenhanced\n";
-    }
+    write_frame(out, frame, chart.title, caption, plots_bottom, png);
     for (int k = 0; k < panels; ++k) {
         const int left = margin + k * panel_width;
-        out << "set lmargin at screen " << across(left + axis_left) << "\nset rmargin at screen "
-            << across(left + panel_width - 20) << "\nset tmargin at screen " << up(plots_top)
-            << "\nset bmargin at screen " << up(plots_top + panel_height) << "\n";
+        out << "set lmargin at screen " << frame.across(left + axis_left) << "\nset rmargin at screen "
+            << frame.across(left + panel_width - 20) << "\nset tmargin at screen " << frame.up(plots_top)
+            << "\nset bmargin at screen " << frame.up(plots_top + panel_height) << "\n";
         write_panel(out, chart.panels[static_cast<std::size_t>(k)]);
         out << "unset label\n";
     }
@@ -287,17 +322,68 @@ std::string gnuplot_script(const Chart& chart, bool png) {
     return out.str();
 }
 
-void draw(const Chart& chart, const fs::path& picture) {
+std::string gnuplot_script(const HeatMaps& maps, bool png) {
+    check(maps);
+    constexpr int map_height = 230, map_title = 46, map_ticks = 26, colour_bar = 84;
+    const int columns = static_cast<int>(maps.ticks.size());
+    const int plot_width = std::clamp(13 * columns, 500, 1500);
+    const int width = 2 * margin + axis_left + plot_width + colour_bar;
+    const auto caption = wrapped(maps.caption, static_cast<std::size_t>((width - 2 * margin) / caption_char));
+    const int each = map_title + map_height + map_ticks;
+    const int plots_bottom =
+        title_height + each * static_cast<int>(maps.maps.size()) + axis_bottom - map_ticks;
+    const int height = plots_bottom + caption_line * static_cast<int>(caption.size()) + margin;
+
+    const Frame frame{width, height};
+
+    std::ostringstream out;
+    out.precision(17);
+    write_frame(out, frame, maps.title, caption, plots_bottom, png);
+    // Viridis, of which gnuplot 5.4 doesn't know the name: even in lightness, and for colour-blind readers.
+    out << "set palette defined (0 '#440154', 0.25 '#3B528B', 0.5 '#21918C', 0.75 '#5EC962', 1 '#FDE725')\n"
+        << "set cbrange [0:1]\nset cbtics 0.25\nset format cb '%g'\nset datafile missing '?'\n"
+        << "unset grid\nset border 15 lc rgb '#555555'\nset format y '%g'\nset ytics nomirror\n"
+        << "set xrange [-0.5:" << columns - 0.5 << "]\nset xtics scale 0 (";
+    for (int t = 0; t < columns; ++t) {
+        out << (t == 0 ? "" : ", ") << literal(without_format(maps.ticks[static_cast<std::size_t>(t)])) << ' '
+            << t;
+    }
+    out << ") noenhanced\n";
+    for (std::size_t k = 0; k < maps.maps.size(); ++k) {
+        const int top = title_height + each * static_cast<int>(k) + map_title;
+        out << "set lmargin at screen " << frame.across(margin + axis_left) << "\nset rmargin at screen "
+            << frame.across(margin + axis_left + plot_width) << "\nset tmargin at screen " << frame.up(top)
+            << "\nset bmargin at screen " << frame.up(top + map_height)
+            << "\nset colorbox user origin screen " << frame.across(margin + axis_left + plot_width + 20)
+            << ", screen " << frame.up(top + map_height) << " size screen " << frame.across(16) << ", screen "
+            << 1 - frame.up(map_height) << "\n";
+        if (k + 1 == maps.maps.size()) out << "set xlabel " << literal(maps.x_label) << " noenhanced\n";
+        write_map(out, k, maps.maps[k]);
+        out << "unset label\n";
+    }
+    out << "unset multiplot\n";
+    return out.str();
+}
+
+namespace {
+
+template <class Picture>
+void draw_whole(const Picture& content, const fs::path& picture) {
     check_picture(picture);
     const fs::path fresh = beside(picture);
     std::error_code ignored;
     try {
-        run_gnuplot(gnuplot_script(chart, picture.extension() == ".png"), fresh);
+        run_gnuplot(gnuplot_script(content, picture.extension() == ".png"), fresh);
         fs::rename(fresh, picture);
     } catch (...) {
         fs::remove(fresh, ignored);
         throw;
     }
 }
+
+}  // namespace
+
+void draw(const Chart& chart, const fs::path& picture) { draw_whole(chart, picture); }
+void draw(const HeatMaps& maps, const fs::path& picture) { draw_whole(maps, picture); }
 
 }  // namespace examples

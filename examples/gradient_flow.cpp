@@ -1,40 +1,40 @@
 // How far back does a gradient reach? One loss at the last step of a sequence, one backward pass, and the size of
-// the gradient at every step, for an RNN, an LSTM and a GRU with the weights that training would start from.
+// the gradient at every step, for an RNN, an LSTM and a GRU with the weights that training would start from. Further
+// studies, in study_*.cpp, ask what makes it so.
 //
 //     gradient_flow                      prints tables and ratios, writes gradient_flow.svg and gradient_flow.csv
 //     gradient_flow --steps 200 --mode last --out flow.png
+//     gradient_flow radius               one of the studies, writes gradient_flow_radius.svg and .csv
+//     gradient_flow all                  all of them
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "autograd/autograd.hpp"
 #include "examples/chart.hpp"
 #include "examples/command_line.hpp"
 #include "examples/csv.hpp"
-#include "nn/gru_cell.hpp"
-#include "nn/lstm_cell.hpp"
-#include "nn/rnn_cell.hpp"
-#include "nn/unroll.hpp"
+#include "examples/study.hpp"
+#include "nn/nn.hpp"
 
 namespace {
 
 using examples::Column;
+using examples::norm;
 using examples::Series;
 using xtape::Shape;
 using xtape::Tape;
 using xtape::Var;
 namespace nn = xtape::nn;
 
-struct Settings {
-    std::size_t steps = 50, hidden = 64, inputs = 64, batch = 8;
-    std::uint64_t seed = 1;
+struct Settings : examples::StudySettings {
     double update_bias = 2;
     std::string mode = "both";
-    std::string picture = "gradient_flow.svg";
     std::size_t every = 5;
 };
 
@@ -47,12 +47,6 @@ struct Norms {
     std::vector<double> x;      ///< ‖∂L_T/∂x_t‖
     std::vector<double> local;  ///< ‖∂(Σ h_t)/∂x_t‖: what a step feels of its own input
 };
-
-double norm(const Var<double>& x) {
-    double sum = 0;
-    for (const double v : x.value()) sum += v * v;
-    return std::sqrt(sum);
-}
 
 std::ptrdiff_t step(std::size_t t) { return static_cast<std::ptrdiff_t>(t); }
 
@@ -101,11 +95,9 @@ struct Study {
     bool variant;
 };
 
-std::vector<Study> run_studies(const Settings& s) {
+std::vector<Study> measure_cells(const Settings& s) {
     nn::Engine engine(s.seed);
-    std::normal_distribution<double> normal;
-    xt::xarray<double> inputs = xt::zeros<double>({s.steps, s.batch, s.inputs});
-    for (double& x : inputs) x = normal(engine);
+    const xt::xarray<double> inputs = examples::normal_tensor({s.steps, s.batch, s.inputs}, engine);
 
     std::vector<Study> studies;
     const auto study = [&](const std::string& name, const auto& cell, int colour, bool variant = false) {
@@ -175,8 +167,7 @@ void print_tables(const std::vector<Study>& studies, const Settings& s) {
 }
 
 std::vector<Column> columns(const std::vector<Study>& studies, const Settings& s) {
-    std::vector<Column> out{{"t", {}}};
-    for (std::size_t t = 1; t <= s.steps; ++t) out[0].values.push_back(static_cast<double>(t));
+    std::vector<Column> out{{"t", examples::count_to(s.steps)}};
     for (const auto& [quantity, column, heading] : quantities) {
         for (const Study& study : studies) {
             const std::vector<double>& norms = study.norms.*quantity;
@@ -187,8 +178,7 @@ std::vector<Column> columns(const std::vector<Study>& studies, const Settings& s
 }
 
 examples::Chart chart(const std::vector<Study>& studies, const Settings& s) {
-    std::vector<double> time(s.steps);
-    for (std::size_t t = 0; t < s.steps; ++t) time[t] = static_cast<double>(t + 1);
+    const std::vector<double> time = examples::count_to(s.steps);
     const auto panel = [&](const char* title, const char* label, Quantity quantity, examples::Corner corner) {
         examples::Panel p{title, "time step t", label, true, corner, {}};
         for (const Study& study : studies) {
@@ -224,8 +214,8 @@ examples::Chart chart(const std::vector<Study>& studies, const Settings& s) {
                       s.update_bias, 1 / (1 + std::exp(-s.update_bias)));
         c.caption +=
             ". An LSTM hands its cell state on through the forget gate, which a bias of 1 opens to 0.73; "
-            "with a "
-            "bias of 0 (dashed) the gate halves the memory at each step. A GRU's update gate starts at " +
+            "with a bias of 0 (dashed) the gate halves the memory at each step. A GRU's update gate starts "
+            "at " +
             std::string(text);
     }
     if (s.mode != "last") {
@@ -233,16 +223,14 @@ examples::Chart chart(const std::vector<Study>& studies, const Settings& s) {
                                  &Norms::local, examples::Corner::top_right));
         c.caption +=
             "The local gradient is of one size at every step: a step always feels its own input, and what "
-            "fades is "
-            "the way back through time.";
+            "fades is the way back through time.";
     }
     return c;
 }
 
-int study_and_report(const Settings& s) {
-    examples::check_picture(s.picture);
+void study_steps(const Settings& s) {
     const auto start = std::chrono::steady_clock::now();
-    const std::vector<Study> studies = run_studies(s);
+    const std::vector<Study> studies = measure_cells(s);
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
 
     std::printf("T = %zu steps, H = %zu, D = %zu, batch %zu, seed %llu: computed in %.1f ms\n", s.steps,
@@ -255,28 +243,81 @@ int study_and_report(const Settings& s) {
     std::fflush(stdout);
     draw(chart(studies, s), s.picture);
     std::printf("picture:   %s\n", s.picture.c_str());
+}
+
+// ---- the command line --------------------------------------------------------------------------------------------
+
+struct FurtherStudy {
+    const char* name;
+    const char* shows;
+    void (*run)(const examples::StudySettings&);
+};
+constexpr FurtherStudy further_studies[] = {
+    {"radius", "a recurrence by λQ: λ^T if it is linear, what tanh makes of it", examples::study_radius},
+    {"tied", "one matrix at every step against fresh ones of the same radius", examples::study_tied},
+    {"saturation", "an RNN with ever larger weights: slopes, saturated units, gradient",
+     examples::study_saturation},
+    {"forget", "the forget bias of an LSTM, and the product of its forget gates", examples::study_forget},
+    {"cell", "the two states of an LSTM, and what reaches c_t by the forget gate and by h_t",
+     examples::study_cell},
+    {"clip", "clipping by the norm: once, and over a training run", examples::study_clip},
+};
+
+int run(const std::string& study, Settings s, const std::string& out) {
+    const std::filesystem::path given = out.empty() ? "gradient_flow.svg" : out;
+    const bool all = study == "all";
+    examples::check_picture(given);
+    if (all || study == "steps") {
+        s.picture = given;
+        study_steps(s);
+    }
+    for (const auto& [name, shows, function] : further_studies) {
+        if (!all && study != name) continue;
+        s.picture = given;
+        if (all || out.empty()) {
+            s.picture.replace_filename(given.stem().string() + "_" + name + given.extension().string());
+        }
+        function(s);
+    }
     return 0;
 }
 
 int program(int argc, char** argv) {
     Settings s;
-    CLI::App app("How far back a gradient reaches in an RNN, an LSTM and a GRU: its size at every time step.",
-                 "gradient_flow");
+    std::string out, study = "steps",
+                     footer = "Studies:\n  steps        the gradient at every step, for all cells\n";
+    std::set<std::string> names{"steps", "all"};
+    for (const FurtherStudy& further : further_studies) {
+        names.insert(further.name);
+        footer += examples::format("  %-12s %s\n", further.name, further.shows);
+    }
+    CLI::App app(
+        "How far back a gradient reaches in an RNN, an LSTM and a GRU: its size at every time step, and "
+        "what it depends on.",
+        "gradient_flow");
+    app.footer(footer + "  all          all of them");
     app.option_defaults()->always_capture_default();
+    app.add_option("study,--study", study, "what to look at, see below")->check(CLI::IsMember(names));
     app.add_option("-T,--steps", s.steps, "time steps")->check(CLI::Range(1, 100000));
     app.add_option("-H,--hidden", s.hidden, "hidden units")->check(CLI::Range(1, 4096));
     app.add_option("-D,--inputs", s.inputs, "inputs of each step")->check(CLI::Range(1, 4096));
     app.add_option("-B,--batch", s.batch, "sequences at once")->check(CLI::Range(1, 4096));
     app.add_option("--seed", s.seed, "of the weights and the inputs");
+    app.add_option("--max-norm", s.max_norm, "what the study clip clips gradients to")
+        ->check(CLI::PositiveNumber);
     app.add_option("--update-bias", s.update_bias, "bias of the update gate of the GRU's variant");
     app.add_option("--mode", s.mode,
-                   "last: one loss at the last step; local: every step's output by its own input; or both")
+                   "of the study steps: last: one loss at the last step; local: every step's output by its "
+                   "own input; or both")
         ->check(CLI::IsMember({"last", "local", "both"}));
     app.add_option("--every", s.every, "print every so many steps; the CSV has all")
         ->check(CLI::Range(1, 100000));
-    app.add_option("-o,--out", s.picture, "picture, .svg or .png; the numbers go beside it as .csv");
+    app.add_option(
+        "-o,--out", out,
+        "picture, .svg or .png; the numbers go beside it as .csv. By default gradient_flow.svg, or "
+        "gradient_flow_STUDY.svg; `all` adds the names of the studies to a name that is given too");
     if (const auto exit_code = examples::parse(app, argc, argv)) return *exit_code;
-    return study_and_report(s);
+    return run(study, s, out);
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "examples/utf8.hpp"
 
+#include <algorithm>
+#include <sstream>
+
 namespace examples {
 
 namespace {
@@ -43,6 +46,29 @@ std::string printable(std::string_view text, bool lines) {
         i += length == 0 ? 1 : length;
     }
     return out;
+}
+
+std::size_t characters(std::string_view text) {
+    return static_cast<std::size_t>(std::count_if(
+        text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
+    std::vector<std::string> lines;
+    std::istringstream paragraphs(text);
+    for (std::string paragraph; std::getline(paragraphs, paragraph);) {
+        std::istringstream words(paragraph);
+        std::string line;
+        for (std::string word; words >> word;) {
+            if (!line.empty() && characters(line) + 1 + characters(word) > width) {
+                lines.push_back(line);
+                line.clear();
+            }
+            line += (line.empty() ? "" : " ") + word;
+        }
+        lines.push_back(line);
+    }
+    return lines;
 }
 
 }  // namespace examples

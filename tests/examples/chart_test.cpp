@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <limits>
+#include <utility>
 
 #include "tests/catch.hpp"
 #include "tests/examples/temporary_directory.hpp"
@@ -63,6 +64,14 @@ TEST_CASE("chart: characters that mean something to gnuplot or XML are shown as 
     CHECK(holds(contents_of(directory / "a.svg"), "it's \"5\" {a}_b^2 @x \\n `ls` $y # &amp; &lt;b>"));
 }
 
+TEST_CASE("chart: quotes at the start of a text are shown too") {
+    const TemporaryDirectory directory;
+    for (const char* text : {"'", "'`echo x`", "''", "'tis", "''a''"}) {
+        draw(line_chart(text), directory / "a.svg");
+        CHECK(holds(contents_of(directory / "a.svg"), ">" + std::string(text) + "<"));
+    }
+}
+
 TEST_CASE("chart: bytes that are no text become question marks and line ends become spaces") {
     const TemporaryDirectory directory;
     Chart chart = line_chart("a");
@@ -114,7 +123,7 @@ TEST_CASE("chart: misuse is an error that says what is wrong") {
     const TemporaryDirectory directory;
     CHECK_THROWS_WITH(draw(line_chart("a"), directory / "a.jpg"),
                       Contains(".svg or .png") && Contains("a.jpg"));
-    CHECK_THROWS_WITH(draw({}, directory / "a.svg"), Contains("no panel"));
+    CHECK_THROWS_WITH(draw(Chart(), directory / "a.svg"), Contains("no panel"));
     Chart uneven = line_chart("a");
     uneven.panels[0].series[0].x = {1};
     CHECK_THROWS_WITH(draw(uneven, directory / "a.svg"), Contains("1 x and 3 y"));
@@ -130,4 +139,65 @@ TEST_CASE("chart: without gnuplot the error says what to install, and an old pic
     const Path path("/nonexistent");
     CHECK_THROWS_WITH(draw(line_chart("a"), picture), Contains("apt install gnuplot-nox"));
     CHECK(contents_of(picture) == "old");
+}
+
+// ---- heat maps ---------------------------------------------------------------------------------------------------
+
+namespace {
+
+HeatMaps gates(std::vector<std::vector<double>> rows, std::vector<std::string> ticks) {
+    return {"The title", "The caption", "symbol", std::move(ticks), {{"A gate", "unit", std::move(rows)}}};
+}
+
+std::size_t count(const std::string& text, const std::string& part) {
+    std::size_t n = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+    return n;
+}
+
+}  // namespace
+
+TEST_CASE("heat map: an SVG holds title, labels, caption and a tick for each column, whatever it is") {
+    const TemporaryDirectory directory;
+    const std::vector<std::string> ticks{"a", "␣", "%", "'", "\"", "{", "`"};
+    draw(gates({{0, 0.25, 0.5, 0.75, 1, 0, 0}, {1, 0, 0, 0, 0, 0, 0}}, ticks), directory / "a.svg");
+    const std::string svg = contents_of(directory / "a.svg");
+    for (const char* text : {"The title", "The caption", "A gate", "unit", "symbol", "</svg>"})
+        CHECK(holds(svg, text));
+    for (const std::string& tick : ticks) CHECK(holds(svg, "<text>" + tick + "</text>"));
+}
+
+TEST_CASE("heat map: 0 and 1 have the colours at the ends of the palette, and what isn't finite has none") {
+    const TemporaryDirectory directory;
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    const std::string violet = "rgb( 68,   1,  84)", yellow = "rgb(253, 231,  37)";
+    const auto colours = [&](std::vector<std::vector<double>> rows) {
+        draw(gates(std::move(rows), {"a", "b"}), directory / "a.svg");
+        const std::string svg = contents_of(directory / "a.svg");
+        return std::pair(count(svg, violet), count(svg, yellow));
+    };
+    const auto [violet_bar, yellow_bar] = colours({{nan, nan}, {nan, 0.5}});  // what the colour bar needs
+    CHECK((colours({{0, 0}, {0, 1}}) == std::pair(violet_bar + 3, yellow_bar + 1)));
+    CHECK((colours({{nan, 1}, {1, 0}}) == std::pair(violet_bar + 1, yellow_bar + 2)));
+}
+
+TEST_CASE("heat map: the first row is drawn at the top, and maps are drawn one below the other") {
+    HeatMaps maps = gates({{0.125, 0}, {0, 0}, {0, 0.875}}, {"a", "b"});
+    maps.maps.push_back(maps.maps[0]);
+    const std::string script = gnuplot_script(maps);
+    CHECK(holds(script, "0.125 0 \n0 0 \n0 0.875 \nEND_OF_DATA\nset yrange [2.5:-0.5]"));
+    CHECK(count(script, "plot $map") == 2);
+    CHECK(count(script, "set tmargin at screen") == 2);
+}
+
+TEST_CASE("heat map: misuse is an error that says what is wrong") {
+    const TemporaryDirectory directory;
+    const auto picture = directory / "a.svg";
+    CHECK_THROWS_WITH(draw(HeatMaps(), picture), Contains("nothing to draw"));
+    CHECK_THROWS_WITH(draw(gates({{1, 0}, {1}}, {"a", "b"}), picture),
+                      Contains("1 elements") && Contains("2 ticks"));
+    CHECK_THROWS_WITH(draw(gates({{1, 0}}, {"a", "b"}), picture), Contains("1 rows and 2 columns"));
+    CHECK_THROWS_WITH(draw(gates({{1, 0}, {1, 0}}, {"a", "b"}), directory / "a.txt"),
+                      Contains(".svg or .png"));
+    CHECK_FALSE(std::filesystem::exists(picture));
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <map>
 #include <sstream>
+#include <utility>
 
 #include "tests/catch.hpp"
 #include "tests/examples/run_program.hpp"
@@ -52,6 +53,37 @@ std::vector<double> last_row(const std::string& csv) {
     return numbers;
 }
 
+/// The cells of a row, without the quotes that they may have.
+std::vector<std::string> cells(const std::string& row) {
+    std::vector<std::string> all(1);
+    bool quoted = false;
+    for (const char c : row) {
+        if (c == '"')
+            quoted = !quoted;
+        else if (c == ',' && !quoted)
+            all.emplace_back();
+        else if (c != '\r')
+            all.back() += c;
+    }
+    return all;
+}
+
+/// A column of a CSV file of numbers, as far as its cells are not empty.
+std::vector<double> column(const std::string& csv, const std::string& name) {
+    std::istringstream rows(csv);
+    std::string row;
+    std::getline(rows, row);
+    const std::vector<std::string> names = cells(row);
+    const auto place = std::find(names.begin(), names.end(), name);
+    if (place == names.end()) throw std::runtime_error("no column " + name);
+    std::vector<double> numbers;
+    while (std::getline(rows, row)) {
+        const std::string cell = cells(row)[static_cast<std::size_t>(place - names.begin())];
+        if (!cell.empty()) numbers.push_back(std::stod(cell));
+    }
+    return numbers;
+}
+
 }  // namespace
 
 // ---- all of them
@@ -59,7 +91,7 @@ std::vector<double> last_row(const std::string& csv) {
 
 TEST_CASE("programs: --help explains every option and is no error") {
     const TemporaryDirectory directory;
-    for (const std::string name : {"gradient_flow", "char_lm", "custom_cell", "attention_vs_recurrence"}) {
+    for (const std::string name : programs) {
         const Run run = run_program(name, {"--help"}, directory);
         CHECK(run.exit_code == 0);
         CHECK_THAT(run.out, Contains("--seed") && Contains("--hidden") && Contains("--out"));
@@ -69,7 +101,7 @@ TEST_CASE("programs: --help explains every option and is no error") {
 
 TEST_CASE("programs: a wrong command line gives 2 and says what is wrong") {
     const TemporaryDirectory directory;
-    for (const std::string name : {"gradient_flow", "char_lm", "custom_cell", "attention_vs_recurrence"}) {
+    for (const std::string name : programs) {
         CHECK(run_program(name, {"--no-such-option"}, directory).exit_code == 2);
         const Run run = run_program(name, {"--hidden", "0"}, directory);
         CHECK(run.exit_code == 2);
@@ -79,7 +111,7 @@ TEST_CASE("programs: a wrong command line gives 2 and says what is wrong") {
 
 TEST_CASE("programs: a picture that cannot be drawn is refused before anything is computed") {
     const TemporaryDirectory directory;
-    for (const std::string name : {"gradient_flow", "char_lm", "custom_cell", "attention_vs_recurrence"}) {
+    for (const std::string name : programs) {
         const Run run = run_program(name, {"--out", "picture.jpg"}, directory);
         CHECK(run.exit_code == 1);
         CHECK(run.err == name + ": chart: the picture's name must end in .svg or .png, not picture.jpg\n");
@@ -261,6 +293,121 @@ TEST_CASE("attention_vs_recurrence: what can't be compared is a clear error befo
                Contains("choose smaller --steps"));
 }
 
+TEST_CASE("gradient_flow: through a linear recurrence by λQ the ratio is λ^T, and under tanh no larger") {
+    const TemporaryDirectory directory;
+    const Run run = run_program("gradient_flow", {"radius", "-T", "12", "-H", "6"}, directory);
+    INFO(run.err);
+    REQUIRE(run.exit_code == 0);
+    const std::string csv = contents_of(directory / "gradient_flow_radius.csv");
+    const std::vector<double> radius = column(csv, "λ"), linear = column(csv, "linear");
+    const std::vector<double> squashed = column(csv, "tanh"), driven = column(csv, "tanh, inputs");
+    REQUIRE(radius.size() == 21);
+    CHECK(radius.front() == 0.5);
+    CHECK(radius.back() == 1.5);
+    for (std::size_t k = 0; k < radius.size(); ++k) {
+        CHECK(linear[k] == Approx(std::pow(radius[k], 12)).epsilon(1e-10));
+        CHECK(squashed[k] < linear[k]);
+        CHECK(driven[k] < linear[k]);
+    }
+    CHECK_THAT(contents_of(directory / "gradient_flow_radius.svg"), Contains("</svg>"));
+}
+
+TEST_CASE(
+    "gradient_flow: inputs that saturate an RNN make its gradient vanish, a state that does lets it "
+    "explode") {
+    const TemporaryDirectory directory;
+    REQUIRE(run_program("gradient_flow", {"saturation"}, directory).exit_code == 0);
+    const std::string csv = contents_of(directory / "gradient_flow_saturation.csv");
+    for (const std::string weight : {"W_xh", "W_hh"}) {
+        const std::vector<double> slope = column(csv, weight + " 1-h²");
+        const std::vector<double> saturated = column(csv, weight + " |h|>.99");
+        REQUIRE(slope.size() == 15);
+        CHECK((std::is_sorted(slope.rbegin(), slope.rend())));
+        CHECK((std::is_sorted(saturated.begin(), saturated.end())));
+        CHECK(slope.back() < 0.1);
+        CHECK(saturated.back() > 0.8);
+    }
+    const std::vector<double> by_input = column(csv, "W_xh ratio"), by_state = column(csv, "W_hh ratio");
+    CHECK(by_input[4] == by_state[4]);  // nothing is scaled
+    CHECK(by_input.back() < by_input[4] * 1e-20);
+    CHECK(by_state.back() > by_state[4] * 1e20);
+}
+
+TEST_CASE(
+    "gradient_flow: along the cell path a gradient of an LSTM is its forget gates, and a larger bias opens "
+    "them") {
+    const TemporaryDirectory directory;
+    const Run run = run_program("gradient_flow", {"forget", "-T", "20", "-H", "16"}, directory);
+    INFO(run.err);
+    REQUIRE(run.exit_code == 0);
+    const std::string csv = contents_of(directory / "gradient_flow_forget.csv");
+    const std::vector<double> bias = column(csv, "forget bias"), gate = column(csv, "mean f");
+    const std::vector<double> path = column(csv, "cell path alone"), complete = column(csv, "complete");
+    CHECK((std::is_sorted(path.begin(), path.end())));
+    CHECK(path.back() < 1);
+    for (std::size_t k = 0; k < bias.size(); ++k) {
+        const double alone = 1 / (1 + std::exp(-bias[k]));
+        CHECK(gate[k] == Approx(alone).margin(0.1));
+        CHECK(column(csv, "σ(bias)^(T-1)")[k] == Approx(std::pow(alone, 19)));
+    }
+    const auto at_0 = std::find(bias.begin(), bias.end(), 0) - bias.begin();
+    CHECK(complete[static_cast<std::size_t>(at_0)] * 1e2 < complete[static_cast<std::size_t>(at_0 + 2)]);
+}
+
+TEST_CASE("gradient_flow: the gradient of a cell state is what comes by the forget gate and by the output") {
+    const TemporaryDirectory directory;
+    REQUIRE(run_program("gradient_flow", {"--study", "cell", "-T", "9", "-H", "5", "-B", "2"}, directory)
+                .exit_code == 0);
+    const std::string csv = contents_of(directory / "gradient_flow_cell.csv");
+    for (const std::string bias : {", forget bias 1", ", forget bias 4"}) {
+        const std::vector<double> h = column(csv, "‖∂L_T/∂h_t‖" + bias),
+                                  c = column(csv, "‖∂L_T/∂c_t‖" + bias);
+        const std::vector<double> gate = column(csv, "by the forget gate" + bias),
+                                  by_h = column(csv, "by h_t" + bias);
+        REQUIRE(h.size() == 9);
+        CHECK(h.back() == Approx(std::sqrt(2 * 5)));  // of ones
+        CHECK(gate.back() == 0);
+        for (std::size_t t = 0; t < h.size(); ++t) {
+            CHECK(by_h[t] < h[t]);
+            CHECK(c[t] <= (gate[t] + by_h[t]) * (1 + 1e-12));
+            CHECK(c[t] >= std::abs(gate[t] - by_h[t]) * (1 - 1e-12));
+        }
+    }
+}
+
+TEST_CASE("gradient_flow: clipping bounds the norm, and saves a training run that would be thrown off") {
+    const TemporaryDirectory directory;
+    const Run run = run_program("gradient_flow", {"clip", "--max-norm", "3"}, directory);
+    INFO(run.err);
+    REQUIRE(run.exit_code == 0);
+    const std::string csv = contents_of(directory / "gradient_flow_clip.csv");
+    const std::vector<double> before = column(csv, "before"), after = column(csv, "after");
+    CHECK(before.front() < 3);
+    CHECK(before.back() > 300);
+    for (std::size_t k = 0; k < before.size(); ++k) CHECK(after[k] == Approx(std::min(before[k], 3.0)));
+    CHECK(column(csv, "loss, clipped").back() < 1);         // of always saying 0
+    const std::vector<double> plain = column(csv, "loss");  // where it ends depends on how sums are rounded
+    CHECK(*std::max_element(plain.begin(), plain.end()) > 10);
+}
+
+TEST_CASE("gradient_flow: all studies go beside the picture that is named, a single one into it") {
+    const TemporaryDirectory directory;
+    REQUIRE(
+        run_program("gradient_flow", {"all", "-T", "4", "-H", "5", "-D", "3", "-o", "flow.svg"}, directory)
+            .exit_code == 0);
+    for (const char* name :
+         {"flow", "flow_radius", "flow_tied", "flow_saturation", "flow_forget", "flow_cell", "flow_clip"}) {
+        CHECK(std::filesystem::exists(directory / (std::string(name) + ".svg")));
+        CHECK(std::filesystem::exists(directory / (std::string(name) + ".csv")));
+    }
+    REQUIRE(run_program("gradient_flow", {"cell", "-T", "4", "-H", "5", "-o", "my cell.svg"}, directory)
+                .exit_code == 0);
+    CHECK(std::filesystem::exists(directory / "my cell.svg"));
+    const Run unknown = run_program("gradient_flow", {"colour"}, directory);
+    CHECK(unknown.exit_code == 2);
+    CHECK_THAT(unknown.err, Contains("colour") && Contains("radius"));
+}
+
 // ---- char_lm
 // -----------------------------------------------------------------------------------------------------
 
@@ -373,6 +520,95 @@ TEST_CASE("char_lm: a time limit ends the run") {
     std::vector<std::string> limited = with(small_model, {"--minutes", "0.01"});
     *(std::find(limited.begin(), limited.end(), "--steps") + 1) = "1000000000";
     CHECK(run_program("char_lm", limited, directory).exit_code == 0);
+}
+
+// ---- gates
+// ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+const std::vector<std::string> small_gates = {"--text",  "text",    "--hidden", "6",        "--embedding",
+                                              "4",       "--batch", "4",        "--window", "8",
+                                              "--steps", "40",      "--length", "25"};
+
+/// What "Held-out part: 3.21 bits/char before training, 2.10 after." says.
+std::pair<double, double> held_out_bits(const std::string& printed) {
+    std::pair<double, double> bits{-1, -1};
+    const std::size_t start = printed.find("Held-out part:");
+    if (start != std::string::npos)
+        std::sscanf(printed.c_str() + start, "Held-out part: %lf bits/char before training, %lf after",
+                    &bits.first, &bits.second);
+    return bits;
+}
+
+}  // namespace
+
+TEST_CASE("gates: learns, and draws three gates between 0 and 1 for each unit under the text that was read") {
+    const TemporaryDirectory directory;
+    directory.write("text", simple_text());
+    const Run run = run_program("gates", small_gates, directory);
+    INFO(run.err);
+    REQUIRE(run.exit_code == 0);
+    const auto [before, after] = held_out_bits(run.out);
+    CHECK(after < before);
+    CHECK(after > 0);
+    CHECK_THAT(run.out,
+               Contains("forget") && Contains("erases") && Contains("Gates that tell symbols apart"));
+    std::string one_line = run.out;
+    std::replace(one_line.begin(), one_line.end(), '\n', ' ');
+    CHECK_THAT(one_line, Contains("is a view of them, not a theorem, and nothing here tests it."));
+    CHECK_THAT(contents_of(directory / "gates.svg"), Contains("</svg>"));
+
+    const std::string csv = contents_of(directory / "gates.csv");
+    CHECK(cells(csv.substr(0, csv.find('\n'))).size() == 2 + 3 * 6);
+    std::string read;
+    for (const double byte : column(csv, "byte")) read += static_cast<char>(byte);
+    CHECK(read.size() == 25);
+    CHECK(simple_text().find(read) != std::string::npos);
+    for (const std::string gate : {"input", "forget", "output"}) {
+        for (int unit = 0; unit < 6; ++unit) {
+            const std::vector<double> values = column(csv, gate + " " + std::to_string(unit));
+            REQUIRE(values.size() == 25);
+            CHECK(*std::min_element(values.begin(), values.end()) > 0);
+            CHECK(*std::max_element(values.begin(), values.end()) < 1);
+        }
+    }
+}
+
+TEST_CASE("gates: shows what char_lm has learnt, of the same sizes only") {
+    const TemporaryDirectory directory;
+    directory.write("text", simple_text());
+    REQUIRE(run_program("char_lm", small_model, directory).exit_code == 0);
+    std::vector<std::string> start = with(small_gates, {"--start", "out.safetensors"});
+    *(std::find(start.begin(), start.end(), "--steps") + 1) = "0";
+    const Run other = run_program("gates", start, directory);
+    CHECK(other.exit_code == 1);
+    CHECK_THAT(other.err, Contains("out.safetensors was not saved from this model"));
+
+    *(std::find(start.begin(), start.end(), "--hidden") + 1) = "8";
+    const Run run = run_program("gates", start, directory);
+    INFO(run.err);
+    REQUIRE(run.exit_code == 0);
+    const auto [before, after] = held_out_bits(run.out);
+    CHECK(before == after);
+    CHECK(before <
+          std::log2(13));  // it has learnt something: of 13 different symbols each would need so much
+}
+
+TEST_CASE("gates: a text that is missing or too short is a clear error") {
+    const TemporaryDirectory directory;
+    directory.write("text", simple_text());
+    directory.write("tiny", "To be, or not to be");
+    const auto error = [&](std::vector<std::string> arguments) {
+        const Run run = run_program("gates", std::move(arguments), directory);
+        CHECK(run.exit_code == 1);
+        CHECK(lines(run.err) == 1);
+        return run.err;
+    };
+    CHECK_THAT(error({"--text", "missing"}), Contains("missing: No such file"));
+    CHECK_THAT(error({"--text", "tiny"}), Contains("19 bytes are too few"));
+    CHECK_THAT(error({"--text", "text", "--length", "500"}), Contains("--length 500") && Contains("shorter"));
+    CHECK_THAT(error({"--text", "text", "--batch", "1000"}), Contains("1000 streams of 48 steps"));
 }
 
 // ---- custom_cell

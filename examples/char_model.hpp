@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "examples/text.hpp"
+#include "nn/nn.hpp"
+
+namespace examples {
+
+/// A vector for each symbol, a cell that reads them one after the other, a linear layer that turns what the cell
+/// puts out into a score for each symbol that may come next.
+template <class Cell>
+struct CharModel {
+    CharModel(std::size_t vocabulary, std::size_t embedding_size, std::size_t hidden_size,
+              xtape::nn::Engine& engine)
+        : embedding(xtape::Shape{vocabulary, embedding_size}, "embedding"),
+          cell(embedding_size, hidden_size, engine),
+          output(hidden_size, vocabulary, engine) {
+        xtape::nn::normal(embedding, 0.3, engine);
+    }
+
+    /// The vectors (T, B, D) of symbols, T×B of them, time-major.
+    xtape::Var<float> embed(xtape::Tape<float>& tape, const std::vector<Symbol>& symbols,
+                            std::size_t batch) const {
+        const std::vector<std::size_t> shape{symbols.size() / batch, batch};
+        return take(tape.watch(embedding), xt::adapt(symbols, shape));
+    }
+
+    /// Scores (T, B, V) of the symbols after `inputs`, which is T×B, time-major; the state is carried on.
+    xtape::Var<float> operator()(xtape::Tape<float>& tape, const std::vector<Symbol>& inputs,
+                                 std::size_t batch,
+                                 xtape::nn::CarriedState<typename Cell::State>& carried) const {
+        return output(xtape::nn::unroll(cell, embed(tape, inputs, batch), carried).outputs);
+    }
+
+    template <class F>
+    void visit(F&& f) {
+        f("embedding", embedding);
+        f("cell", cell);
+        f("output", output);
+    }
+
+    xtape::Parameter<float> embedding;
+    Cell cell;
+    xtape::nn::Linear<float> output;
+};
+
+/// What a file of parameters says that they are of: the same only for the same cell and the same bytes.
+inline std::string char_model_name(const std::string& cell, const Vocabulary& vocabulary) {
+    return cell + " of bytes " + vocabulary.hex();
+}
+
+}  // namespace examples

@@ -1,7 +1,7 @@
 // The copying problem: ten symbols are read, then nothing for a while, and then they are to be said again. Who knows
 // only when to speak has a loss of 10 ln 8 / (T + 20); who does better has remembered.
 //
-//     copying_problem                        LSTM and GRU, a delay of 50 steps
+//     copying_problem                        LSTM and GRU, a delay of 50 steps, about a minute each
 //     copying_problem -T 100 --steps 5000 --cell gru
 
 #include <cstdio>

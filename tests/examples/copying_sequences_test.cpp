@@ -6,7 +6,7 @@
 
 using namespace examples;
 
-TEST_CASE("copying sequences: ten symbols, blanks, a mark, blanks; wanted are the ten at the end") {
+TEST_CASE("copying sequences: ten symbols, blanks, a mark and blanks, and wanted are the ten at the end") {
     xtape::nn::Engine engine(3);
     for (const std::size_t T : {1u, 2u, 6u}) {
         const CopyingSequences data(T, 20, engine);

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <functional>
-#include <random>
 
 #include "nn/initialize.hpp"
 #include "nn/options.hpp"
@@ -11,14 +10,7 @@ namespace xtape::nn {
 
 /// Independent elements that are `number` with the given probability and 0 otherwise; no gradient is wanted for them.
 template <class T>
-Var<T> random_mask(Tape<T>& tape, const Shape& shape, double probability, double number, Engine& engine) {
-    std::bernoulli_distribution draw(probability);
-    const std::size_t count = element_count(shape);
-    T* const elements = tape.allocate(count);
-    for (std::size_t k = 0; k < count; ++k) elements[k] = draw(engine) ? static_cast<T>(number) : T(0);
-    tape.forbid_repeating();  // a repeated step would draw nothing
-    return tape.borrow(shape, elements);
-}
+Var<T> random_mask(Tape<T>& tape, const Shape& shape, double probability, double number, Engine& engine);
 
 /// While training, y = x ⊙ m / (1 - rate) with a mask m that is 0 with probability `rate`, else 1, drawn for each element of
 /// each call; x in evaluation. (Srivastava et al., 2014)

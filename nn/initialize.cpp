@@ -5,6 +5,18 @@
 #include <vector>
 
 namespace xtape::nn {
+
+std::function<double()> detail::normal_numbers(double deviation, Engine& engine) {
+    return
+        [&engine, draw = std::normal_distribution<double>(0.0, deviation)]() mutable { return draw(engine); };
+}
+
+std::function<double()> detail::uniform_numbers(double bound, Engine& engine) {
+    return [&engine, draw = std::uniform_real_distribution<double>(-bound, bound)]() mutable {
+        return draw(engine);
+    };
+}
+
 namespace {
 
 struct Fan {

@@ -2,7 +2,7 @@
 
 #include <cmath>
 #include <cstddef>
-#include <random>
+#include <functional>
 
 #include "nn/engine.hpp"
 #include "nn/module.hpp"
@@ -12,22 +12,31 @@
 
 namespace xtape::nn {
 
+namespace detail {
+
+/// A source of numbers, each independent of the ones before. The standard's distributions take long to compile.
+std::function<double()> normal_numbers(double deviation, Engine& engine);
+std::function<double()> uniform_numbers(double bound, Engine& engine);
+
+template <Module M>
+void fill(M& module, const std::function<double()>& draw) {
+    for_each_parameter(module, [&]<class T>(Parameter<T>& parameter) {
+        for (std::size_t k = 0; k < parameter.size(); ++k) parameter.data()[k] = static_cast<T>(draw());
+    });
+}
+
+}  // namespace detail
+
 /// Every element of every parameter independent, normal with mean 0.
 template <Module M>
 void normal(M& module, double deviation, Engine& engine) {
-    std::normal_distribution<double> draw(0.0, deviation);
-    for_each_parameter(module, [&]<class T>(Parameter<T>& parameter) {
-        for (std::size_t k = 0; k < parameter.size(); ++k) parameter.data()[k] = static_cast<T>(draw(engine));
-    });
+    detail::fill(module, detail::normal_numbers(deviation, engine));
 }
 
 /// Uniform in [-bound, bound).
 template <Module M>
 void uniform(M& module, double bound, Engine& engine) {
-    std::uniform_real_distribution<double> draw(-bound, bound);
-    for_each_parameter(module, [&]<class T>(Parameter<T>& parameter) {
-        for (std::size_t k = 0; k < parameter.size(); ++k) parameter.data()[k] = static_cast<T>(draw(engine));
-    });
+    detail::fill(module, detail::uniform_numbers(bound, engine));
 }
 
 /// Every element the same.

@@ -128,7 +128,6 @@ TEST_CASE("checkpoint: grad and hooks work through it, and touch no parameter") 
     Tape<double> tape;
     Parameter<double> w(random({3}, 2));
     const V x = tape.variable(random({3}, 1));
-    V inside_gradient;
     int hooked = 0;
     const V y = checkpoint<double>(tape, [&]() -> std::vector<V> {
         const V product = x * tape.watch(w);

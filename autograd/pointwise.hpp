@@ -145,7 +145,7 @@ struct Tanh : Unary {
     static constexpr const char* name = "tanh";
     static constexpr Domain domain{-3, 3};
     static constexpr Kept keeps = Kept::value;
-    static auto value(const auto& x) { return tanh(x); }
+    [[gnu::always_inline]] static auto value(const auto& x) { return tanh(x); }
     static auto partials(const auto&, const auto& y) { return std::tuple(1 - y * y); }
 };
 
@@ -157,7 +157,7 @@ struct Sigmoid : Unary {
     static auto partials(const auto& x, const auto& y) { return std::tuple(y * sigmoid(-x)); }
     // The smaller one of σ(x) and σ(-x), with the sign of x: both follow from it.
     static constexpr Kept keeps = Kept::other;
-    static auto kept(const auto& x) { return copysign(sigmoid(-abs(x)), x); }
+    [[gnu::always_inline]] static auto kept(const auto& x) { return copysign(sigmoid(-abs(x)), x); }
     static auto value(const auto&, const auto& least) { return (0.5 + copysign(0.5, least)) - least; }
     static auto partials(const auto&, const auto&, const auto& least) {
         return std::tuple(abs(least) * (1 - abs(least)));
@@ -212,7 +212,7 @@ struct Silu : Unary {
     static auto partials(const auto& x, const auto& y) { return std::tuple(sigmoid(x) + y * sigmoid(-x)); }
     // The smaller one of σ(x) and σ(-x).
     static constexpr Kept keeps = Kept::other;
-    static auto kept(const auto& x) { return sigmoid(-abs(x)); }
+    [[gnu::always_inline]] static auto kept(const auto& x) { return sigmoid(-abs(x)); }
     static auto value(const auto& x, const auto& least) { return x * where(x < 0, least, 1 - least); }
     static auto partials(const auto& x, const auto& y, const auto& least) {
         return std::tuple(where(x < 0, least, 1 - least) + y * where(x < 0, 1 - least, least));

@@ -61,9 +61,8 @@ int learn_and_report(const Settings& s) {
     LearningChart chart;
     chart.title = "The adding problem over " + std::to_string(s.length) + " time steps";
     chart.caption =
-        "Two numbers of a sequence are marked; after the last step a network is to say their sum. At the end "
-        "of "
-        "the training the error is";
+        "Two numbers of a sequence are marked; after the last step a network is to say their sum. At the "
+        "end of the training the error is";
     chart.test = "mean square error on 500 new sequences";
     chart.log_y = true;
     chart.levels = {{"always saying 1", AddingSequences::baseline}};
@@ -87,10 +86,8 @@ int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "The adding problem (Hochreiter & Schmidhuber, 1997): remembers two numbers of a long sequence and "
-        "adds "
-        "them, beside a network that always says 1. A cell is done when its error is below the goal. Ctrl-C "
-        "ends "
-        "the training and saves the curves.",
+        "adds them, beside a network that always says 1. A cell is done when its error is below the goal. "
+        "Ctrl-C ends the training and saves the curves.",
         "adding_problem");
     app.option_defaults()->always_capture_default();
     app.add_option("-T,--length", s.length, "time steps of a sequence")->check(CLI::Range(2, 100000));

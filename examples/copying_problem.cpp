@@ -138,10 +138,8 @@ int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "The copying problem (Hochreiter & Schmidhuber, 1997; Arjovsky et al., 2016): remembers ten symbols "
-        "over a "
-        "delay, beside a network that knows when to speak but not what to say. Ctrl-C ends the training and "
-        "saves "
-        "the curves.",
+        "over a delay, beside a network that knows when to speak but not what to say. Ctrl-C ends the "
+        "training and saves the curves.",
         "copying_problem");
     app.option_defaults()->always_capture_default();
     app.add_option("-T,--delay", s.delay, "time steps between reading and saying")

@@ -373,12 +373,9 @@ int program(int argc, char** argv) {
     CLI::App app(
         "Forecasts the end of a series, one step ahead, several steps ahead and running freely on its own "
         "forecasts, beside a linear autoregression, the mean of the past, and all staying as it is. By "
-        "default the "
-        "yearly sunspots, from Debian's package python3-statsmodels (of which only a table is needed: "
-        "apt-get download "
-        "python3-statsmodels && dpkg-deb -x python3-statsmodels_*.deb . puts it under the current folder). "
-        "Ctrl-C ends "
-        "the training and saves the pictures.",
+        "default the yearly sunspots, from Debian's package python3-statsmodels (of which only a table is "
+        "needed: apt-get download python3-statsmodels && dpkg-deb -x python3-statsmodels_*.deb . puts it "
+        "under the current folder). Ctrl-C ends the training and saves the pictures.",
         "forecast");
     app.option_defaults()->always_capture_default();
     app.add_option("--file", s.file, "CSV file with names in the first row and the time in the first column");

@@ -178,10 +178,8 @@ int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "From sequence to sequence: an encoder reads a string of digits, a decoder writes the answer; "
-        "trained with "
-        "teacher forcing, tested by greedy decoding on strings that are held out, beside copying and the "
-        "most "
-        "frequent answer. Ctrl-C ends the training and saves the curve.",
+        "trained with teacher forcing, tested by greedy decoding on strings that are held out, beside "
+        "copying and the most frequent answer. Ctrl-C ends the training and saves the curve.",
         "seq2seq");
     app.option_defaults()->always_capture_default();
     app.add_option("--task", s.task, "what to write")->check(CLI::IsMember({"add", "reverse"}));

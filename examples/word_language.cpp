@@ -241,10 +241,8 @@ int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "Tells the language of a word that it has never seen, reading it from both ends; beside always "
-        "saying the same, "
-        "and beside counting pairs of letters. By default with Debian's packages wamerican, wngerman, "
-        "wfrench and "
-        "witalian. Ctrl-C ends the training and saves the curve.",
+        "saying the same, and beside counting pairs of letters. By default with Debian's packages "
+        "wamerican, wngerman, wfrench and witalian. Ctrl-C ends the training and saves the curve.",
         "word_language");
     app.option_defaults()->always_capture_default();
     app.add_option("--list", s.lists, "language=file, of words one a line; once for each language");

@@ -12,6 +12,7 @@
 #include "autograd/autograd.hpp"
 #include "examples/adding_sequences.hpp"
 #include "examples/chart.hpp"
+#include "examples/format.hpp"
 #include "examples/long_memory.hpp"
 #include "examples/training.hpp"
 #include "nn/nn.hpp"
@@ -72,10 +73,8 @@ int learn_and_report(const Settings& s) {
             return learn<Cell>(upper(cell), s, interrupt);
         }));
         const LearningCurve& curve = chart.curves.back();
-        char text[64];
-        std::snprintf(text, sizeof text, "%s %.4f (%s)", chart.curves.size() == 1 ? "" : ",",
-                      curve.test.back(), curve.name.c_str());
-        chart.caption += text;
+        chart.caption += format("%s %.4f (%s)", chart.curves.size() == 1 ? "" : ",", curve.test.back(),
+                                curve.name.c_str());
     }
     chart.caption += ".";
     save_and_draw(chart, s.training.picture);

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -18,6 +19,7 @@
 
 #include "autograd/autograd.hpp"
 #include "examples/chart.hpp"
+#include "examples/format.hpp"
 #include "examples/training.hpp"
 #include "examples/word_lists.hpp"
 #include "nn/nn.hpp"
@@ -188,13 +190,10 @@ int learn_and_report(const Settings& s, const std::vector<WordList>& lists, std:
     std::printf("\n");
 
     chart.title = "Which language is a word of?";
-    char text[200];
-    std::snprintf(
-        text, sizeof text,
+    chart.caption = format(
         "%zu languages. After %.0f training steps of %zu words the network is right in %.1f %% of the words "
         "that are held out, counting pairs of letters in %.1f %%.",
         lists.size(), curve.step.back(), s.training.batch, curve.test.back(), by_bigrams);
-    chart.caption = text;
     chart.test = "% of the held-out words told right";
     chart.legend = Corner::bottom_right;
     chart.levels = {{"pairs of letters, counted", by_bigrams}, {"always the same", majority}};

@@ -218,7 +218,7 @@ void report(const Settings& s, const TimeSeries& series, const std::vector<Study
                  "steps ahead",
                  "root mean square error",
                  false,
-                 Corner::bottom_right,
+                 Corner::top_left,
                  {}};
     const int colours[] = {4, 3, 1, 0};
     for (std::size_t k = 0; k < studies.size(); ++k) {

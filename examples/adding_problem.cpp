@@ -62,8 +62,9 @@ int learn_and_report(const Settings& s) {
     LearningChart chart;
     chart.title = "The adding problem over " + std::to_string(s.length) + " time steps";
     chart.caption =
-        "Two numbers of a sequence are marked; after the last step a network is to say their sum. At the "
-        "end of the training the error is";
+        "Two numbers of a sequence are marked; after the last step a network is to say their sum. Who "
+        "always says 1 (dashed) has looked at none of them, who is below has remembered. At the end of the "
+        "training the error is";
     chart.test = "mean square error on 500 new sequences";
     chart.log_y = true;
     chart.levels = {{"always saying 1", AddingSequences::baseline}};

@@ -179,6 +179,8 @@ int learn_and_report(const Settings& s, const std::vector<WordList>& lists, std:
         std::vector<LabelledWord> asked;
         for (const std::string& word : s.asked) asked.push_back({word, 0});
         const xt::xtensor<float, 2> answers = probabilities(model, tape, Batch(asked));
+        std::printf("\n%12s", "is a word of");
+        for (const WordList& list : lists) std::printf(" %10s", list.language.c_str());
         std::printf("\n");
         for (std::size_t b = 0; b < asked.size(); ++b) {
             std::printf("%12s", asked[b].word.c_str());
@@ -226,8 +228,8 @@ std::vector<WordList> read_lists(const Settings& s) {
 int read_and_learn(const Settings& s) {
     check_picture(s.training.picture);
     for (const std::string& word : s.asked) {
-        if (word.empty()) throw std::runtime_error("--ask: an empty word");
-        for (const char c : word) letter(c);  // throws
+        if (word.empty() || word.find_first_not_of("abcdefghijklmnopqrstuvwxyz") != std::string::npos)
+            throw std::runtime_error("--ask '" + word + "': expected letters from a to z");
     }
     const std::vector<WordList> lists = read_lists(s);
     const std::string name = upper(s.cell);

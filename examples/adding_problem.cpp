@@ -12,6 +12,7 @@
 #include "autograd/autograd.hpp"
 #include "examples/adding_sequences.hpp"
 #include "examples/chart.hpp"
+#include "examples/format.hpp"
 #include "examples/long_memory.hpp"
 #include "examples/training.hpp"
 #include "nn/nn.hpp"
@@ -61,9 +62,9 @@ int learn_and_report(const Settings& s) {
     LearningChart chart;
     chart.title = "The adding problem over " + std::to_string(s.length) + " time steps";
     chart.caption =
-        "Two numbers of a sequence are marked; after the last step a network is to say their sum. At the end "
-        "of "
-        "the training the error is";
+        "Two numbers of a sequence are marked; after the last step a network is to say their sum. Who "
+        "always says 1 (dashed) has looked at none of them, who is below has remembered. At the end of the "
+        "training the error is";
     chart.test = "mean square error on 500 new sequences";
     chart.log_y = true;
     chart.levels = {{"always saying 1", AddingSequences::baseline}};
@@ -73,10 +74,8 @@ int learn_and_report(const Settings& s) {
             return learn<Cell>(upper(cell), s, interrupt);
         }));
         const LearningCurve& curve = chart.curves.back();
-        char text[64];
-        std::snprintf(text, sizeof text, "%s %.4f (%s)", chart.curves.size() == 1 ? "" : ",",
-                      curve.test.back(), curve.name.c_str());
-        chart.caption += text;
+        chart.caption += format("%s %.4f (%s)", chart.curves.size() == 1 ? "" : ",", curve.test.back(),
+                                curve.name.c_str());
     }
     chart.caption += ".";
     save_and_draw(chart, s.training.picture);
@@ -87,10 +86,8 @@ int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "The adding problem (Hochreiter & Schmidhuber, 1997): remembers two numbers of a long sequence and "
-        "adds "
-        "them, beside a network that always says 1. A cell is done when its error is below the goal. Ctrl-C "
-        "ends "
-        "the training and saves the curves.",
+        "adds them, beside a network that always says 1. A cell is done when its error is below the goal. "
+        "Ctrl-C ends the training and saves the curves.",
         "adding_problem");
     app.option_defaults()->always_capture_default();
     app.add_option("-T,--length", s.length, "time steps of a sequence")->check(CLI::Range(2, 100000));

@@ -21,6 +21,7 @@
 #include "examples/chart.hpp"
 #include "examples/command_line.hpp"
 #include "examples/csv.hpp"
+#include "examples/format.hpp"
 #include "nn/nn.hpp"
 
 namespace {
@@ -250,11 +251,10 @@ examples::Chart chart(const Settings& s, const std::vector<Curve>& reach, const 
                                    "memory of the tape, MB", examples::Corner::top_left);
     time.log_x = memory.log_x = true;
     const auto add = [&](examples::Panel& to, std::size_t k, const Curve& cost, double unit) {
-        char name[64];
-        std::snprintf(name, sizeof name, "%s, slope %.2f", names[k], slope(s, cost));
         Curve y = cost;
         for (double& number : y) number *= unit;
-        to.series.push_back({name, as_numbers(s.sizes), y});
+        to.series.push_back(
+            {examples::format("%s, slope %.2f", names[k], slope(s, cost)), as_numbers(s.sizes), y});
     };
     for (std::size_t k = 0; k < model_count; ++k) {
         gradients.series.push_back({names[k], distances(s), reach[k]});
@@ -262,13 +262,13 @@ examples::Chart chart(const Settings& s, const std::vector<Curve>& reach, const 
         add(memory, k, costs[k].bytes, 1e-6);
     }
 
-    char text[1200];
-    std::snprintf(text, sizeof text, "Attention against recurrence (H = %zu, %zu head%s, untrained weights)",
-                  s.hidden, s.heads, s.heads == 1 ? "" : "s");
-    examples::Chart result{text, "", {gradients, time, memory}};
+    examples::Chart result{
+        examples::format("Attention against recurrence (H = %zu, %zu head%s, untrained weights)", s.hidden,
+                         s.heads, s.heads == 1 ? "" : "s"),
+        "",
+        {gradients, time, memory}};
     const auto left_of = [&](std::size_t k) { return reach[k].back() / reach[k].front(); };
-    std::snprintf(
-        text, sizeof text,
+    result.caption = examples::format(
         "Left: a recurrence multiplies the gradient by about the same number at each step back. After %zu of "
         "them %.1e of it is left in the RNN, %.1e in the LSTM, %.1e in the GRU. Causal self-attention, with "
         "positions, reaches every input in one step: %.1e, and about as much at any distance but 0, the "
@@ -278,7 +278,6 @@ examples::Chart chart(const Settings& s, const std::vector<Curve>& reach, const 
         "table takes longer to read and write). Slopes are fitted to T = %zu to %zu.",
         s.steps - 1, left_of(0), left_of(1), left_of(2), left_of(attention),
         s.sizes[s.sizes.size() - fitted_sizes(s)], s.sizes.back());
-    result.caption = text;
     return result;
 }
 
@@ -289,12 +288,9 @@ void check_memory(const char* option, std::size_t steps, std::size_t matrices) {
     const double memory =
         static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
     if (bytes < 0.8 * memory) return;
-    char text[160];
-    std::snprintf(
-        text, sizeof text,
+    throw std::invalid_argument(examples::format(
         "attention over T = %zu needs some %.1f GB of memory, and this machine has %.1f: choose smaller %s",
-        steps, bytes / 1e9, memory / 1e9, option);
-    throw std::invalid_argument(text);
+        steps, bytes / 1e9, memory / 1e9, option));
 }
 
 int compare(Settings s) {

@@ -279,10 +279,8 @@ int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "Learns to predict the next character of a text, reports bits per character on a part that is held "
-        "out "
-        "(beside what a bigram model needs), and writes a sample. Ctrl-C ends the training and saves what "
-        "was done "
-        "so far (exit code 130); a second one ends the program at once.",
+        "out (beside what a bigram model needs), and writes a sample. Ctrl-C ends the training and saves "
+        "what was done so far (exit code 130); a second one ends the program at once.",
         "char_lm");
     app.option_defaults()->always_capture_default();
     app.add_option("--text", s.text, "a file of text, or a directory of them");

@@ -144,7 +144,9 @@ void write_panel(std::ostream& out, const Panel& panel) {
         if (ys.low == ys.high) ys = {ys.low / 10, ys.high * 10};
     } else {
         const double range = ys.high > ys.low ? ys.high - ys.low : 1;
-        const double for_legend = 0.07 * range * static_cast<double>(panel.series.size());
+        // The share of the axis that the legend takes, and what has to be added to the axis, with its air, for that.
+        const double share = std::min(0.04 + 0.056 * static_cast<double>(panel.series.size()), 0.6);
+        const double for_legend = range * (1.1 * share - 0.05) / (1 - share);
         const bool on_top = panel.legend == Corner::top_left || panel.legend == Corner::top_right;
         ys = {ys.low - 0.05 * range - (on_top ? 0 : for_legend),
               ys.high + 0.05 * range + (on_top ? for_legend : 0)};

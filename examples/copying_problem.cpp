@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "autograd/autograd.hpp"
-
 #include "examples/chart.hpp"
 #include "examples/copying_sequences.hpp"
+#include "examples/format.hpp"
 #include "examples/long_memory.hpp"
 #include "examples/training.hpp"
 #include "nn/nn.hpp"
@@ -100,11 +100,11 @@ LearningCurve learn(const std::string& name, const Settings& s, const Interrupt&
     Tape<float> tape;
     const NoRecording evaluation(tape);
     const double baseline = CopyingSequences::baseline(s.delay);
-    char text[160];
-    std::snprintf(text, sizeof text, "%.4f nats, %.1f times below the baseline, %.1f %% of the symbols right",
-                  curve.test.back(), baseline / curve.test.back(),
-                  100 * copied(model(tape, test).value(), test));
-    std::printf("%s: %s, after %.0f steps in %.1f s\n", name.c_str(), text, curve.step.back(), curve.seconds);
+    const std::string text =
+        format("%.4f nats, %.1f times below the baseline, %.1f %% of the symbols right", curve.test.back(),
+               baseline / curve.test.back(), 100 * copied(model(tape, test).value(), test));
+    std::printf("%s: %s, after %.0f steps in %.1f s\n", name.c_str(), text.c_str(), curve.step.back(),
+                curve.seconds);
     caption += " " + name + ": " + text + ".";
     return curve;
 }
@@ -138,10 +138,8 @@ int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "The copying problem (Hochreiter & Schmidhuber, 1997; Arjovsky et al., 2016): remembers ten symbols "
-        "over a "
-        "delay, beside a network that knows when to speak but not what to say. Ctrl-C ends the training and "
-        "saves "
-        "the curves.",
+        "over a delay, beside a network that knows when to speak but not what to say. Ctrl-C ends the "
+        "training and saves the curves.",
         "copying_problem");
     app.option_defaults()->always_capture_default();
     app.add_option("-T,--delay", s.delay, "time steps between reading and saying")

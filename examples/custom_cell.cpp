@@ -156,9 +156,9 @@ int check_and_learn(const Settings& s) {
 int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
-        "A cell of one's own: checks the gradient of a minimal gated unit, then trains it, and an RNN beside "
-        "it, on "
-        "the adding problem. Returns 1 if it wasn't solved; Ctrl-C ends the training and saves the curves.",
+        "A cell of one's own: checks the gradient of a minimal gated unit, then trains it, and an RNN "
+        "beside it, on the adding problem. Returns 1 if it wasn't solved; Ctrl-C ends the training and "
+        "saves the curves.",
         "custom_cell");
     app.option_defaults()->always_capture_default();
     app.add_option("-T,--length", s.length, "time steps of a sequence")->check(CLI::Range(2, 100000));

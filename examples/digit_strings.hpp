@@ -21,6 +21,7 @@ struct Translation {
 /// Tasks on strings of up to `digits` digits, each length as likely:
 ///     reverse: "  40971" -> "17904."
 ///     add:     " 47+  8" -> "55."
+/// A number may begin with zeros, as a string of digits: 047 and 47 are different strings.
 /// What is read is filled up with blanks in front, what is written with full stops behind it.
 class DigitTask {
 public:

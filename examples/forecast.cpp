@@ -18,6 +18,7 @@
 #include "autograd/autograd.hpp"
 #include "examples/chart.hpp"
 #include "examples/csv.hpp"
+#include "examples/format.hpp"
 #include "examples/time_series.hpp"
 #include "examples/training.hpp"
 #include "nn/nn.hpp"
@@ -123,12 +124,6 @@ std::vector<double> errors(const Forecasts& forecasts, std::span<const double> v
     return out;
 }
 
-std::string number_text(double x) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.4g", x);
-    return text;
-}
-
 std::vector<std::size_t> range(std::size_t first, std::size_t end) {
     std::vector<std::size_t> out;
     for (std::size_t k = first; k < end; ++k) out.push_back(k);
@@ -218,12 +213,12 @@ void report(const Settings& s, const TimeSeries& series, const std::vector<Study
     one_step.series = {
         {"measured", from(series.time, drawn), from(series.values, drawn), Series::Style::line, 2}};
     Panel free_running = one_step;
-    free_running.title = "Running freely from " + number_text(series.time[first]) + " on";
+    free_running.title = format("Running freely from %.4g on", series.time[first]);
     Panel errors{"Error by distance, over the held-out part",
                  "steps ahead",
                  "root mean square error",
                  false,
-                 Corner::bottom_right,
+                 Corner::top_left,
                  {}};
     const int colours[] = {4, 3, 1, 0};
     for (std::size_t k = 0; k < studies.size(); ++k) {
@@ -236,12 +231,11 @@ void report(const Settings& s, const TimeSeries& series, const std::vector<Study
     }
     chart.panels = {one_step, free_running, errors};
     const Study &network = studies.back(), &linear = studies[studies.size() - 2], &same = studies.front();
-    chart.caption = "Trained on what came before " + number_text(series.time[first]) +
-                    ". One step ahead the root of the mean square error is " +
-                    number_text(network.by_distance[0]) + " (" + network.name + "), " +
-                    number_text(linear.by_distance[0]) + " (" + linear.name + ") and " +
-                    number_text(same.by_distance[0]) +
-                    " (all stays as it is). Running freely, each goes on from its own forecasts.";
+    chart.caption = format(
+        "Trained on what came before %.4g. One step ahead the root of the mean square error is %.4g (%s), "
+        "%.4g (%s) and %.4g (all stays as it is). Running freely, each goes on from its own forecasts.",
+        series.time[first], network.by_distance[0], network.name.c_str(), linear.by_distance[0],
+        linear.name.c_str(), same.by_distance[0]);
     std::fflush(stdout);
     draw(chart, s.training.picture);
     std::printf("       %s\n", s.training.picture.c_str());
@@ -373,12 +367,9 @@ int program(int argc, char** argv) {
     CLI::App app(
         "Forecasts the end of a series, one step ahead, several steps ahead and running freely on its own "
         "forecasts, beside a linear autoregression, the mean of the past, and all staying as it is. By "
-        "default the "
-        "yearly sunspots, from Debian's package python3-statsmodels (of which only a table is needed: "
-        "apt-get download "
-        "python3-statsmodels && dpkg-deb -x python3-statsmodels_*.deb . puts it under the current folder). "
-        "Ctrl-C ends "
-        "the training and saves the pictures.",
+        "default the yearly sunspots, from Debian's package python3-statsmodels (of which only a table is "
+        "needed: apt-get download python3-statsmodels && dpkg-deb -x python3-statsmodels_*.deb . puts it "
+        "under the current folder). Ctrl-C ends the training and saves the pictures.",
         "forecast");
     app.option_defaults()->always_capture_default();
     app.add_option("--file", s.file, "CSV file with names in the first row and the time in the first column");

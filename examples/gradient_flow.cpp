@@ -191,11 +191,9 @@ examples::Chart chart(const std::vector<Study>& studies, const Settings& s) {
     };
 
     examples::Chart c;
-    char text[200];
-    std::snprintf(text, sizeof text,
-                  "How far back a gradient reaches (T = %zu, H = %zu, D = %zu, untrained weights)", s.steps,
-                  s.hidden, s.inputs);
-    c.title = text;
+    c.title =
+        examples::format("How far back a gradient reaches (T = %zu, H = %zu, D = %zu, untrained weights)",
+                         s.steps, s.hidden, s.inputs);
     if (s.mode != "local") {
         c.panels.push_back(panel("Gradient of one loss at the last step, by hidden state", "‖∂L_T/∂h_t‖",
                                  &Norms::h, examples::Corner::bottom_right));
@@ -205,18 +203,14 @@ examples::Chart chart(const std::vector<Study>& studies, const Settings& s) {
             "A straight line on this axis is a gradient that each step back multiplies by the same number. "
             "From the last step to the first it is multiplied by";
         for (const Study& study : studies) {
-            std::snprintf(text, sizeof text, "%s %.1e (%s)", &study == studies.data() ? "" : ",",
-                          study.norms.h.front() / study.norms.h.back(), study.name.c_str());
-            c.caption += text;
+            c.caption += examples::format("%s %.1e (%s)", &study == studies.data() ? "" : ",",
+                                          study.norms.h.front() / study.norms.h.back(), study.name.c_str());
         }
-        std::snprintf(text, sizeof text,
-                      "0.5 and halves it as well; with its bias at %g (dashed) it starts at %.2f.\n",
-                      s.update_bias, 1 / (1 + std::exp(-s.update_bias)));
-        c.caption +=
+        c.caption += examples::format(
             ". An LSTM hands its cell state on through the forget gate, which a bias of 1 opens to 0.73; "
             "with a bias of 0 (dashed) the gate halves the memory at each step. A GRU's update gate starts "
-            "at " +
-            std::string(text);
+            "at 0.5 and halves it as well; with its bias at %g (dashed) it starts at %.2f.\n",
+            s.update_bias, 1 / (1 + std::exp(-s.update_bias)));
     }
     if (s.mode != "last") {
         c.panels.push_back(panel("Local gradient: what a step feels of its own input", "‖∂(Σ h_t)/∂x_t‖",

@@ -14,6 +14,7 @@
 #include "autograd/autograd.hpp"
 #include "examples/chart.hpp"
 #include "examples/digit_strings.hpp"
+#include "examples/format.hpp"
 #include "examples/training.hpp"
 #include "nn/nn.hpp"
 
@@ -159,12 +160,9 @@ int learn_and_report(const Settings& s) {
 
     chart.title = s.task == "add" ? "Adding two numbers of up to " : "Writing backwards up to ";
     chart.title += std::to_string(s.digits) + " digits, from sequence to sequence";
-    char text[200];
-    std::snprintf(
-        text, sizeof text,
+    chart.caption = format(
         "%.1f %% of the answers are right in every character after %.0f training steps of %zu strings. ",
         100 * learned.strings, curve.step.back(), s.training.batch);
-    chart.caption = text;
     chart.caption += "The strings of the test were never trained on.";
     chart.test = "% of 1000 held-out strings answered right";
     chart.legend = Corner::bottom_right;
@@ -178,10 +176,8 @@ int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "From sequence to sequence: an encoder reads a string of digits, a decoder writes the answer; "
-        "trained with "
-        "teacher forcing, tested by greedy decoding on strings that are held out, beside copying and the "
-        "most "
-        "frequent answer. Ctrl-C ends the training and saves the curve.",
+        "trained with teacher forcing, tested by greedy decoding on strings that are held out, beside "
+        "copying and the most frequent answer. Ctrl-C ends the training and saves the curve.",
         "seq2seq");
     app.option_defaults()->always_capture_default();
     app.add_option("--task", s.task, "what to write")->check(CLI::IsMember({"add", "reverse"}));

@@ -131,10 +131,9 @@ void study_clip(const StudySettings& s) {
     const auto first = [&](const std::vector<double>& values) {  // a diverged run ends early
         return std::vector<double>(step.begin(), step.begin() + std::ssize(values));
     };
-    norms.series = {
-        {"without clipping", first(plain.before), plain.before, Series::Style::line, 1},
-        {"with it, before it is done", first(clipped.before), clipped.before, Series::Style::line, 2},
-        {"and after", first(clipped.after), clipped.after, Series::Style::line, 0}};
+    norms.series = {{"without clipping", first(plain.before), plain.before, Series::Style::line, 1},
+                    {"with clipping: before", first(clipped.before), clipped.before, Series::Style::line, 2},
+                    {"with clipping: after", first(clipped.after), clipped.after, Series::Style::line, 0}};
     losses.series = {{"without clipping", first(plain.loss), plain.loss, Series::Style::line, 1},
                      {"with clipping", first(clipped.loss), clipped.loss, Series::Style::line, 0},
                      {"always saying 0", {step.front(), step.back()}, {1, 1}, Series::Style::reference}};

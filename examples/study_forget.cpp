@@ -66,7 +66,7 @@ void study_forget(const StudySettings& s) {
     Column biases{"forget bias", {}}, gate{"mean f", {}}, complete{"complete", {}},
         path{"cell path alone", {}}, no_input{"σ(bias)^(T-1)", {}};
     std::vector<Column> by_step{{"t", count_to(s.steps)}};
-    Panel steps{"Step by step", "time step t", "relative to the last step", true, Corner::bottom_right, {}};
+    Panel steps{"Step by step", "time step t", "‖∂/∂c_t‖ / ‖∂/∂c_T‖", true, Corner::bottom_right, {}};
     double deviation = 0;
     const auto index_of = [&](double bias) {
         return static_cast<std::size_t>(std::find(biases.values.begin(), biases.values.end(), bias) -

@@ -51,9 +51,9 @@ void study_saturation(const StudySettings& s) {
 
     std::printf(
         "\n"
-        "Saturation: an RNN whose starting weights are multiplied by a gain; L_T = Σ h_T, T = %zu, H =\n"
-        "%zu, D = %zu, batch %zu. For each weight scaled: mean 1-h², share of |h| > 0.99, ‖∂L_T/∂h_1‖ / "
-        "‖∂L_T/∂h_T‖\n"
+        "Saturation: an RNN whose starting weights are multiplied by a gain; L_T = Σ h_T, T = %zu,\n"
+        "H = %zu, D = %zu, batch %zu. For each weight scaled: the mean of 1-h², the share of |h| > 0.99,\n"
+        "and the ratio ‖∂L_T/∂h_1‖ / ‖∂L_T/∂h_T‖\n"
         "\n",
         s.steps, s.hidden, s.inputs, s.batch);
     std::vector<Column> numbers{{"log2 gain", gains}};
@@ -61,7 +61,7 @@ void study_saturation(const StudySettings& s) {
                      "log₂ of the gain (0: as training starts)",
                      "share, or mean of 1 - h²",
                      false,
-                     Corner::top_right,
+                     Corner::top_left,
                      {}};
     Panel gradient{"The gradient with it",
                    "log₂ of the gain (0: as training starts)",

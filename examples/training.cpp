@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "examples/csv.hpp"
+#include "examples/format.hpp"
 
 namespace examples {
 
@@ -31,9 +32,10 @@ void save_and_draw(const LearningChart& chart, const std::filesystem::path& pict
     }
     for (const Level& level : chart.levels) {
         columns.push_back({level.name, {level.value}});
-        char name[160];
-        std::snprintf(name, sizeof name, "%s (%.3g)", level.name.c_str(), level.value);
-        panel.series.push_back({name, {0, last}, {level.value, level.value}, Series::Style::reference});
+        panel.series.push_back({format("%s (%.3g)", level.name.c_str(), level.value),
+                                {0, last},
+                                {level.value, level.value},
+                                Series::Style::reference});
     }
     const std::filesystem::path numbers = std::filesystem::path(picture).replace_extension(".csv");
     save_csv(numbers, columns);

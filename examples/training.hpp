@@ -12,6 +12,7 @@
 
 #include "examples/chart.hpp"
 #include "examples/command_line.hpp"
+#include "examples/format.hpp"
 #include "examples/interrupt.hpp"
 #include "examples/progress.hpp"
 #include "nn/nn.hpp"
@@ -83,10 +84,8 @@ LearningCurve train(const std::string& name, Model& model, const TrainingOptions
         sum += value.item();
         ++counted;
 
-        char text[64];
-        std::snprintf(text, sizeof text, "loss %.4f, test %.4f", static_cast<double>(value.item()),
-                      curve.test.back());
-        progress.update(static_cast<double>(step + 1) / static_cast<double>(options.steps), step + 1, text);
+        progress.update(static_cast<double>(step + 1) / static_cast<double>(options.steps), step + 1,
+                        format("loss %.4f, test %.4f", static_cast<double>(value.item()), curve.test.back()));
     }
     progress.finish();
     curve.seconds = progress.seconds();

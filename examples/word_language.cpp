@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -18,6 +19,7 @@
 
 #include "autograd/autograd.hpp"
 #include "examples/chart.hpp"
+#include "examples/format.hpp"
 #include "examples/training.hpp"
 #include "examples/word_lists.hpp"
 #include "nn/nn.hpp"
@@ -177,6 +179,8 @@ int learn_and_report(const Settings& s, const std::vector<WordList>& lists, std:
         std::vector<LabelledWord> asked;
         for (const std::string& word : s.asked) asked.push_back({word, 0});
         const xt::xtensor<float, 2> answers = probabilities(model, tape, Batch(asked));
+        std::printf("\n%12s", "is a word of");
+        for (const WordList& list : lists) std::printf(" %10s", list.language.c_str());
         std::printf("\n");
         for (std::size_t b = 0; b < asked.size(); ++b) {
             std::printf("%12s", asked[b].word.c_str());
@@ -188,13 +192,10 @@ int learn_and_report(const Settings& s, const std::vector<WordList>& lists, std:
     std::printf("\n");
 
     chart.title = "Which language is a word of?";
-    char text[200];
-    std::snprintf(
-        text, sizeof text,
+    chart.caption = format(
         "%zu languages. After %.0f training steps of %zu words the network is right in %.1f %% of the words "
         "that are held out, counting pairs of letters in %.1f %%.",
         lists.size(), curve.step.back(), s.training.batch, curve.test.back(), by_bigrams);
-    chart.caption = text;
     chart.test = "% of the held-out words told right";
     chart.legend = Corner::bottom_right;
     chart.levels = {{"pairs of letters, counted", by_bigrams}, {"always the same", majority}};
@@ -227,8 +228,8 @@ std::vector<WordList> read_lists(const Settings& s) {
 int read_and_learn(const Settings& s) {
     check_picture(s.training.picture);
     for (const std::string& word : s.asked) {
-        if (word.empty()) throw std::runtime_error("--ask: an empty word");
-        for (const char c : word) letter(c);  // throws
+        if (word.empty() || word.find_first_not_of("abcdefghijklmnopqrstuvwxyz") != std::string::npos)
+            throw std::runtime_error("--ask '" + word + "': expected letters from a to z");
     }
     const std::vector<WordList> lists = read_lists(s);
     const std::string name = upper(s.cell);
@@ -241,10 +242,8 @@ int program(int argc, char** argv) {
     Settings s;
     CLI::App app(
         "Tells the language of a word that it has never seen, reading it from both ends; beside always "
-        "saying the same, "
-        "and beside counting pairs of letters. By default with Debian's packages wamerican, wngerman, "
-        "wfrench and "
-        "witalian. Ctrl-C ends the training and saves the curve.",
+        "saying the same, and beside counting pairs of letters. By default with Debian's packages "
+        "wamerican, wngerman, wfrench and witalian. Ctrl-C ends the training and saves the curve.",
         "word_language");
     app.option_defaults()->always_capture_default();
     app.add_option("--list", s.lists, "language=file, of words one a line; once for each language");

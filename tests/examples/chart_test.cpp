@@ -1,5 +1,6 @@
 #include "examples/chart.hpp"
 
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <utility>
@@ -102,6 +103,21 @@ TEST_CASE("chart: a log axis spans whole decades") {
     chart.panels[0].log_y = true;
     chart.panels[0].series[0].y = {0.02, 0.5, 30};
     CHECK(holds(gnuplot_script(chart), "set yrange [0.01:100]"));
+}
+
+TEST_CASE("chart: a legend of many names covers no curve on a linear axis") {
+    Chart chart = line_chart("a");
+    Panel& panel = chart.panels[0];
+    panel.log_y = false;
+    panel.legend = Corner::top_left;
+    panel.series.assign(6, {"a", {0, 1}, {0, 100}});
+    const std::string script = gnuplot_script(chart);
+    const std::string range = "set yrange [";
+    double low = 0, high = 0;
+    REQUIRE(std::sscanf(script.c_str() + script.find(range) + range.size(), "%lf:%lf", &low, &high) == 2);
+    constexpr double line = 22.5 / 400;  // of a name, in a panel of that height
+    CHECK(low + (high - low) * (1 - 6 * line) > 100);
+    CHECK(low > -10);
 }
 
 TEST_CASE("chart: a panel's x axis is logarithmic where it says so, and there alone") {

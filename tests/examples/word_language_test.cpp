@@ -52,5 +52,5 @@ TEST_CASE("word_language: lists that are missing, alone or misnamed, and what is
     CHECK_THAT(error({"--list", "a=list"}), Contains("expected at least two"));
     CHECK_THAT(error({"--list", "list"}), Contains("expected language=file"));
     CHECK_THAT(error({"--list", "a=list", "--list", "b=list"}), Contains("the list of a alone"));
-    CHECK_THAT(error({"--ask", "m0re"}), Contains("'0' is no letter"));
+    CHECK_THAT(error({"--ask", "m0re"}), Contains("--ask 'm0re': expected letters from a to z"));
 }

@@ -30,6 +30,9 @@ struct CheckpointOptions {
     bool recompute = true;
 };
 
+template <>
+inline constexpr bool detail::is_on_tape<CheckpointOptions> = false;
+
 /// How a sequence will be cut, and the bytes of values that this takes.
 struct CheckpointPlan {
     std::size_t every;
@@ -125,7 +128,7 @@ public:
         if ((options.every == 0) == (options.memory == 0)) {
             throw std::invalid_argument("[unroll] checkpoints every " + std::to_string(options.every) +
                                         " steps, within " + std::to_string(options.memory) +
-                                        " bytes: expected one of the two");
+                                        " bytes: set either `every` or `memory`");
         }
     }
 
@@ -203,6 +206,14 @@ requires(!Layer<Cell>) Unrolled<PackedSequence<T>, State> unroll(Cell&& cell, co
         segments.plan(stretch, from, xs.layout->steps());
         return segments.unroll(stretch, from);
     });
+}
+
+/// From the initial state of the cell or layer.
+template <class Cell, class Sequence>
+auto unroll(Cell&& cell, const Sequence& xs, const CheckpointOptions& options) {
+    using T = typename std::remove_cvref_t<decltype(elements_of(xs))>::value_type;
+    const auto start = cell.initial_state(elements_of(xs).tape(), batch_of(xs));
+    return unroll(cell, xs, cell_state<Cell, T>(start), options);
 }
 
 /// The state after the last step, alone: the memory is that of one segment and the checkpoints, whatever T.

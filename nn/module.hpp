@@ -175,7 +175,8 @@ namespace detail {
 template <class M>
 struct ModuleValue {
     static_assert(!std::is_same_v<M, M>,
-                  "of float or of double? Say so: Adam<float>, parameters<float>(module)");
+                  "of float or of double? A module that isn't a template says so by `using value_type = "
+                  "float;`; else name it: Adam<float>, parameters<float>(module)");
 };
 template <class M>
 requires requires { typename M::value_type; } && HasVisit<M>

@@ -182,15 +182,15 @@ private:
 namespace detail {
 
 template <class S>
-inline constexpr bool is_carried = false;
+inline constexpr bool is_on_tape = true;
 template <class State>
-inline constexpr bool is_carried<CarriedState<State>> = true;
+inline constexpr bool is_on_tape<CarriedState<State>> = false;
 
 }  // namespace detail
 
 /// A state on a tape.
 template <class S>
-concept TapeState = !detail::is_carried<S>;
+concept TapeState = detail::is_on_tape<S>;
 
 namespace detail {
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/module.hpp"
 #include "nn/unroll.hpp"
 
 namespace xtape::nn {
@@ -12,12 +13,13 @@ namespace xtape::nn {
 /// Truncated BPTT over a stream without end: every k1 steps a loss of these steps, whose gradient goes back through the
 /// last k2 of them, BPTT(k2; k1). The state goes on from window to window by value. (Williams and Peng, 1990)
 ///
-///     nn::TruncatedBPTT<float, nn::LSTMCell<float>> stream(cell, {.k1 = 20, .k2 = 60});
+///     nn::TruncatedBPTT stream(cell, {.k1 = 20, .k2 = 60});
 ///     for (...) {
 ///         tape.clear();
 ///         const auto [outputs, state] = stream.window(tape, xs);  // xs and outputs: the k1 new steps
 ///         backward(loss(outputs));
-///         optimizer.step();
+///         optimizer.step();  // of a model that the cell belongs to
+///         nn::zero_grad(model);
 ///     }
 ///
 /// With k1 = k2 windows follow each other, and each step is computed once; otherwise the k2 - k1 steps before the new
@@ -103,5 +105,9 @@ private:
     std::size_t first_ = 0, used_ = 0;
     CarriedState<State> next_start_;
 };
+
+template <class Cell>
+TruncatedBPTT(const Cell&, typename TruncatedBPTT<module_value<Cell>, Cell>::Options)
+    -> TruncatedBPTT<module_value<Cell>, Cell>;
 
 }  // namespace xtape::nn

@@ -60,7 +60,7 @@ TEST_CASE("truncated BPTT: with k1 = k2 each step is computed once, and the stre
     const Sequence xs = random(engine, std::array<std::size_t, 3>{12, B, D});
     Tape<double> tape, whole;
     const xt::xarray<double> expected = nn::unroll(cell, whole.constant(xs)).outputs.value();
-    nn::TruncatedBPTT<double, nn::RNNCell<double>> stream(cell, {.k1 = 4, .k2 = 4});
+    nn::TruncatedBPTT stream(cell, {.k1 = 4, .k2 = 4});
     for (int round = 0; round < 2; ++round) {
         for (std::size_t begin = 0; begin < 12; begin += 4) {
             tape.clear();

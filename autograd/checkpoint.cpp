@@ -13,7 +13,7 @@ namespace detail {
 
 template <class T>
 Recipe<T>::Recipe(Tape<T>& tape, Recomputation<T> compute)
-    : compute_(std::move(compute)), packed_before_(tape.products().packed_so_far), first_(compute_()) {
+    : compute_(std::move(compute)), packed_before_(tape.products().packed_now()), first_(compute_()) {
     constexpr std::size_t unit = buffer_alignment / sizeof(T);
     for (const Var<T>& result : first_) {
         const Shape& shape = tape.node(result).shape;
@@ -35,9 +35,15 @@ void Recipe<T>::copy(Tape<T>& tape, const std::vector<Var<T>>& results, T* to) c
 
 template <class T>
 std::vector<Var<T>> Recipe<T>::results_again(Tape<T>& tape, const T* value) const {
-    tape.products().hide_packed_from(packed_before_);
-    std::vector<Var<T>> results = compute_();
-    tape.products().show_packed();
+    std::vector<Var<T>> results = [&] {
+        struct Show {
+            Products<T>& products;
+            ~Show() { products.show_packed(); }
+        } const afterwards{tape.products()};
+        tape.products().close_sites();  // as they were the first time
+        tape.products().hide_packed_since(packed_before_);
+        return compute_();
+    }();
     bool same = results.size() == shapes_.size();
     for (std::size_t k = 0; same && k < results.size(); ++k) same = results[k].shape() == shapes_[k];
     if (same) {

@@ -51,7 +51,7 @@ public:
 
 private:
     Recomputation<T> compute_;
-    std::size_t packed_before_;
+    typename Products<T>::PackedThen packed_before_;
     std::vector<Var<T>> first_;
     std::vector<Shape> shapes_;
     std::vector<std::size_t> offsets_;

@@ -110,7 +110,10 @@ template <class T>
 void visit_again(Tape<T>& tape, Gradients<T>& gradients, NodeIndex index) {
     const detail::Recipe<T>& recipe = detail::recipe_of(tape.at(index));
     const auto first = static_cast<NodeIndex>(tape.size());
-    const std::vector<Var<T>> results = recipe.results_again(tape, tape.at(index).value);
+    const std::vector<Var<T>> results = [&] {
+        const Recording<T> recorded(tape);  // the way back needs that, also if nobody wants its own graph
+        return recipe.results_again(tape, tape.at(index).value);
+    }();
     const std::vector<Var<T>> seeds = recipe.parts(gradients.sums[index]);
     tape.make_all_nodes();
     const auto end = static_cast<NodeIndex>(tape.size());

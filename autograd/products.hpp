@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -88,10 +89,23 @@ struct Products {
     void close_sites() {
         for (ProductSite<T>& site : sites) site.closed = true;
     }
+    /// Which matrices were packed at a moment: those with a lower number, but for some that were hidden then.
+    struct PackedThen {
+        std::size_t count = 0;
+        std::vector<std::size_t> hidden = {};
+    };
+    PackedThen packed_now() const {
+        PackedThen now{packed_so_far};
+        for (const Packed& entry : packed)
+            if (entry.hidden) now.hidden.push_back(entry.number);
+        return now;
+    }
     /// A product by a packed matrix may differ in the last bit: what is computed again has to find unpacked what was so
-    /// when `count` matrices had been packed.
-    void hide_packed_from(std::size_t count) {
-        for (Packed& entry : packed) entry.hidden = entry.number >= count;
+    /// then.
+    void hide_packed_since(const PackedThen& then) {
+        for (Packed& entry : packed)
+            entry.hidden = entry.number >= then.count ||
+                           std::ranges::find(then.hidden, entry.number) != then.hidden.end();
     }
     void show_packed() {
         for (Packed& entry : packed) entry.hidden = false;

@@ -444,7 +444,6 @@ void Sweep<T>::visit_again(NodeIndex index) {
     const detail::Recipe<T>& recipe = detail::recipe_of(tape_.at(index));
     const auto before = tape_.mark();
     const auto first = static_cast<NodeIndex>(tape_.size());
-    tape_.products().close_sites();
     const Recording<T> recorded(tape_);
     const std::vector<Var<T>> results = recipe.results_again(tape_, tape_.at(index).value);
 
@@ -470,6 +469,9 @@ void Sweep<T>::visit_again(NodeIndex index) {
     }
     std::erase_if(tape_.lent_steps_, [&](const EvenSteps& lent) { return lent.first >= first; });
     for (std::size_t chunk = chunks; chunk < chunk_count_; ++chunk) release_chunk(chunk);
+    // Variables and retained values in there are forgotten too, so that nobody can ask for their gradients.
+    for (std::size_t k = tape_.keepers_.size(); k-- > 0 && tape_.keepers_[k] >= first;)
+        release(tape_.keepers_[k]);
     count_ = count;
     chunk_count_ = chunks;
     floor_ = floor;

@@ -135,7 +135,10 @@ public:
     /// Keeps to the budget, if there is one, for a sequence of `steps` that begins with xs.
     template <class State>
     void plan(const Var<T>& xs, const State& state, std::size_t steps) {
-        if (options_.every == 0) options_.every = planned(*step_, xs, state, steps, options_.memory);
+        if (options_.every > 0) return;
+        const std::optional<Engine> before = engine_ ? std::optional(*engine_) : std::nullopt;
+        options_.every = planned(*step_, xs, state, steps, options_.memory);
+        if (before) *engine_ = *before;  // what is forgotten has drawn nothing
     }
 
     /// The state after all steps. `extra(states, first_step, results)` adds what else is wanted of each segment, and

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nn/module.hpp"
@@ -44,7 +45,7 @@ public:
     }
 
     /// The outputs and the state of the next k1 steps xs (k1, B, D). Throws ShapeError for another number of steps, and
-    /// for another B than before.
+    /// for another B than before. What throws leaves the stream where it was.
     template <XtensorExpression X>
     Unrolled<Var<T>, State> window(Tape<T>& tape, const X& xs) {
         const Shape shape(xs.shape());
@@ -57,20 +58,27 @@ public:
                              " after one of shape " + to_string(windows_[latest()].xs.shape()) +
                              ": expected the same, or forget() first");
         }
-        add(xs);
-        std::size_t at = first_;
-        State state = windows_[at].start.empty() ? State(cell_.initial_state(tape, shape[1]))
-                                                 : windows_[at].start.on(tape);
-        for (std::size_t k = 0;; ++k) {
-            const auto result = unroll(cell_, tape.constant(windows_[at].xs), state);
+        newest_.xs = xs;
+        newest_.start = next_start_;
+        // The oldest window makes room, but only once this one has gone well.
+        const bool full = used_ == windows_.size();
+        std::size_t at = full ? (first_ + 1) % windows_.size() : first_;
+        const std::size_t before = full ? used_ - 1 : used_;
+        const CarriedState<State>& start = before > 0 ? windows_[at].start : newest_.start;
+        State state = start.empty() ? State(cell_.initial_state(tape, shape[1])) : start.on(tape);
+        for (std::size_t k = 0; k < before; ++k) {
+            state = unroll(cell_, tape.constant(windows_[at].xs), state).state;
             at = (at + 1) % windows_.size();
-            if (k + 1 == used_) {
-                next_start_.keep(result.state);
-                return result;
-            }
-            windows_[at].start.keep(result.state);
-            state = result.state;
+            (k + 1 < before ? windows_[at] : newest_).start.keep(state);
         }
+        const auto result = unroll(cell_, tape.constant(newest_.xs), state);
+        next_start_.keep(result.state);
+        if (full)
+            first_ = (first_ + 1) % windows_.size();
+        else
+            ++used_;
+        std::swap(windows_[latest()], newest_);
+        return result;
     }
 
     /// The next window starts from the cell's initial state.
@@ -87,22 +95,11 @@ private:
 
     std::size_t latest() const { return (first_ + used_ - 1) % windows_.size(); }
 
-    /// Takes the place of the oldest window if there is no other.
-    template <class X>
-    void add(const X& xs) {
-        if (used_ == windows_.size())
-            first_ = (first_ + 1) % windows_.size();
-        else
-            ++used_;
-        Window& window = windows_[latest()];
-        window.xs = xs;
-        window.start = next_start_;
-    }
-
     const Cell& cell_;
     Options options_;
     std::vector<Window> windows_;  // a ring of the last k2 / k1 windows
     std::size_t first_ = 0, used_ = 0;
+    Window newest_;  // until it has gone well
     CarriedState<State> next_start_;
 };
 

@@ -200,3 +200,64 @@ TEST_CASE("checkpoint: many of them keep to the memory of one") {
     };
     CHECK(5 * peak(true) < peak(false));
 }
+
+TEST_CASE("checkpoint: within a checkpoint finds weights unpacked as it did at first, also in a graph") {
+    const auto gradient = [](bool recompute, bool create_graph) {
+        Tape<double> tape;
+        Parameter<double> w(random({8, 16}, 1), "w"), u(random({16, 16}, 2), "u");
+        const V xs = tape.variable(random({12, 3, 8}, 3));
+        V h = tape.constant(random({3, 16}, 4));
+        for (std::ptrdiff_t begin = 0; begin < 12; begin += 4) {
+            h = checkpoint<double>(
+                tape,
+                [&, h, begin]() -> std::vector<V> {
+                    V state = h;
+                    for (std::ptrdiff_t t = begin; t < begin + 4; ++t) {
+                        state = checkpoint<double>(
+                            tape,
+                            [&, state, t]() -> std::vector<V> {
+                                return {tanh(matmul(xs[t], tape.watch(w)) + matmul(state, tape.watch(u)))};
+                            },
+                            {.recompute = recompute})[0];
+                    }
+                    return {state};
+                },
+                {.recompute = recompute})[0];
+        }
+        const V loss = sum(square(h));
+        if (!create_graph) {
+            backward(loss);
+            backward(loss);
+            return Numbers(xs.grad());
+        }
+        const V slope = grad(loss, {xs}, {.create_graph = true})[0];
+        backward(sum(square(slope)));
+        return Numbers(xs.grad());
+    };
+    CHECK(tensors::difference(gradient(true, false), gradient(false, false)) == 0);
+    CHECK(tensors::difference(gradient(true, true), gradient(false, true)) < 1e-12);
+}
+
+TEST_CASE("checkpoint: a graph of gradients goes through it while nothing is recorded") {
+    Tape<double> tape;
+    const V x = tape.variable(3.0);
+    const V y = checkpoint<double>(tape, [x]() -> std::vector<V> { return {x * x}; })[0];
+    const xtape::NoRecording values_only(tape);
+    CHECK(grad(y, {x}, {.create_graph = true})[0].item() == 6);
+}
+
+TEST_CASE("checkpoint: memory stays as it is over many sweeps, whatever is asked for in there") {
+    Tape<double> tape;
+    const V x = tape.variable(random({1000}, 1));
+    const V y = checkpoint<double>(tape, [&tape, x]() -> std::vector<V> {
+        const V factor = tape.variable(random({1000}, 2));
+        const V z = tanh(x * factor);
+        z.retain();
+        return {z * z};
+    })[0];
+    const V loss = sum(y);
+    for (int k = 0; k < 3; ++k) backward(loss);
+    const std::size_t capacity = tape.capacity();
+    for (int k = 0; k < 100; ++k) backward(loss);
+    CHECK(tape.capacity() == capacity);
+}

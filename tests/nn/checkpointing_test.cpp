@@ -278,3 +278,16 @@ TEST_CASE("checkpointing: layers and sequences of different lengths are cut as w
         CHECK(distance(within[k], plain[k]) < tolerance);
     }
 }
+
+TEST_CASE("checkpointing: to plan draws no random numbers") {
+    nn::Engine engine(1);
+    DroppingCell cell = dropping_cell(engine);
+    const nn::Engine start = engine;
+    const auto run = [&](std::size_t every, std::size_t memory) {
+        engine = start;
+        return gradients(cell, 20, [&](const auto& xs, const auto& h) {
+            return nn::unroll(cell, xs, h, {.every = every, .memory = memory, .engine = &engine});
+        });
+    };
+    CHECK(difference(run(20, 0), run(0, 1 << 20)) == 0);
+}

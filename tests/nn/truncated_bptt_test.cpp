@@ -102,3 +102,19 @@ TEST_CASE("truncated BPTT: what doesn't fit is refused") {
     stream.window(tape, random(engine, std::array<std::size_t, 3>{4, B, D}));
     CHECK_THROWS_AS(stream.window(tape, random(engine, std::array<std::size_t, 3>{4, B + 1, D})), ShapeError);
 }
+
+TEST_CASE("truncated BPTT: a window that throws leaves the stream where it was") {
+    nn::Engine engine(1);
+    const nn::RNNCell<double> cell(D, H, engine);
+    using Stream = nn::TruncatedBPTT<double, nn::RNNCell<double>>;
+    Stream stream(cell, {.k1 = 2, .k2 = 4}), other(cell, {.k1 = 2, .k2 = 4});
+    Tape<double> tape;
+    for (int k = 0; k < 5; ++k) {
+        const Sequence xs = random(engine, std::array<std::size_t, 3>{2, B, D});
+        tape.clear();
+        CHECK_THROWS_AS(stream.window(tape, random(engine, std::array<std::size_t, 3>{2, B, D + 1})),
+                        ShapeError);
+        const Var<double> outputs = stream.window(tape, xs).outputs;
+        CHECK(distance(outputs.value(), other.window(tape, xs).outputs.value()) < tolerance);
+    }
+}

@@ -4,6 +4,7 @@ namespace xtape::nn {
 
 CheckpointPlan plan_checkpoints(std::size_t steps, std::size_t bytes_per_step,
                                 std::size_t bytes_per_checkpoint, std::size_t memory) {
+    if (steps == 0) throw std::invalid_argument("[unroll] a plan for no steps: expected at least one");
     const auto with = [&](std::size_t every) -> CheckpointPlan {
         const std::size_t checkpoints = (steps + every - 1) / every;
         return {every, checkpoints, every * bytes_per_step + checkpoints * bytes_per_checkpoint};

@@ -7,6 +7,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -46,6 +47,10 @@ CheckpointPlan plan_checkpoints(std::size_t steps, std::size_t bytes_per_step,
                                 std::size_t bytes_per_checkpoint, std::size_t memory);
 
 namespace detail {
+
+/// A cell is used again when the sweep comes by.
+template <class Cell>
+concept Lasting = std::is_lvalue_reference_v<Cell>;
 
 template <class Cell>
 Engine* engine_of(Cell& cell, Engine* given) {
@@ -191,16 +196,16 @@ auto planned_segments(Cell& cell, const Var<T>& xs, const State& state, const Ch
 /// must live as long as what is recorded. Throws TapeError from the sweep if a step does otherwise the second time, and
 /// std::invalid_argument for options that don't say how to cut the sequence.
 template <class Cell, class T, TapeState State = cell_state<Cell, T>>
-requires(!Layer<Cell>) Unrolled<Var<T>, State> unroll(Cell&& cell, const Var<T>& xs, State state,
-                                                      const CheckpointOptions& options) {
+requires(!Layer<Cell> &&
+         detail::Lasting<Cell>) Unrolled<Var<T>, State> unroll(Cell&& cell, const Var<T>& xs, State state,
+                                                               const CheckpointOptions& options) {
     return detail::planned_segments(cell, xs, state, options).unroll(xs, state);
 }
 
 /// The same of sequences of different lengths, whose stretches of steps with equally many of them are cut.
 template <class Cell, class T, TapeState State = cell_state<Cell, T>>
-requires(!Layer<Cell>) Unrolled<PackedSequence<T>, State> unroll(Cell&& cell, const PackedSequence<T>& xs,
-                                                                 State state,
-                                                                 const CheckpointOptions& options) {
+requires(!Layer<Cell> && detail::Lasting<Cell>) Unrolled<PackedSequence<T>, State> unroll(
+    Cell&& cell, const PackedSequence<T>& xs, State state, const CheckpointOptions& options) {
     Tape<T>& tape = xs.rows.tape();
     const std::size_t batch = xs.layout->batch();
     using Step = std::remove_cvref_t<decltype(detail::step_on(cell, tape, batch))>;
@@ -221,7 +226,7 @@ auto unroll(Cell&& cell, const Sequence& xs, const CheckpointOptions& options) {
 
 /// The state after the last step, alone: the memory is that of one segment and the checkpoints, whatever T.
 template <class Cell, class T, TapeState State = cell_state<Cell, T>>
-requires(!Layer<Cell>) State
+requires(!Layer<Cell> && detail::Lasting<Cell>) State
     final_state(Cell&& cell, const Var<T>& xs, State state, const CheckpointOptions& options) {
     return detail::planned_segments(cell, xs, state, options)
         .run(
@@ -238,8 +243,8 @@ struct UnrolledLoss {
 /// takes memory for one segment only: the sum of loss(outputs (steps, B, H), first_step) over the segments. `loss` and
 /// what it refers to must live as long as what is recorded.
 template <class Cell, class T, class Loss, TapeState State = cell_state<Cell, T>>
-requires(!Layer<Cell>) UnrolledLoss<T, State> unroll_loss(Cell&& cell, const Var<T>& xs, State state,
-                                                          const CheckpointOptions& options, Loss loss) {
+requires(!Layer<Cell> && detail::Lasting<Cell>) UnrolledLoss<T, State> unroll_loss(
+    Cell&& cell, const Var<T>& xs, State state, const CheckpointOptions& options, Loss loss) {
     std::vector<Var<T>> losses;
     const State last = detail::planned_segments(cell, xs, state, options)
                            .run(

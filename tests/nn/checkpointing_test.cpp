@@ -191,6 +191,7 @@ TEST_CASE("checkpointing: a plan takes the longest segments that fit, and says w
     const auto least = nn::plan_checkpoints(10'000, 1000, 1000, 200'000);
     CHECK(least.every == 100);
     CHECK_THROWS_AS(nn::plan_checkpoints(10'000, 1000, 1000, 199'999), std::invalid_argument);
+    CHECK_THROWS_AS(nn::plan_checkpoints(0, 1000, 1000, 199'999), std::invalid_argument);
 }
 
 TEST_CASE(

@@ -194,5 +194,6 @@ TEST_CASE("layers: say what they are made of, and refuse to be made of nothing")
     CHECK_THROWS_WITH(nn::Stacked(std::vector<OwnCell>{}), Catch::Contains("[Stacked] no layers"));
     Tape<double> tape;
     const Var<double> x = nn::zeros(tape, {T, B, D});
-    CHECK_THROWS_WITH(nn::unroll(layers, x, {}), Catch::Contains("[Stacked] 0 states for 1 layers"));
+    CHECK_THROWS_WITH(nn::unroll(layers, x, decltype(layers)::State()),
+                      Catch::Contains("[Stacked] 0 states for 1 layers"));
 }

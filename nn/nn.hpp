@@ -25,6 +25,7 @@
 #include "nn/recurrent.hpp"
 #include "nn/rmsprop.hpp"
 #include "nn/rnn_cell.hpp"
+#include "nn/schedule.hpp"
 #include "nn/sgd.hpp"
 #include "nn/state.hpp"
 #include "nn/stream.hpp"

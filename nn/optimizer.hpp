@@ -24,7 +24,7 @@ public:
     void step();
 
     double learning_rate() const { return learning_rate_; }
-    /// From the next step on. Throws
+    /// From the next step on: `optimizer.set_learning_rate(schedule(step))`, see schedule.hpp. Throws
     /// std::invalid_argument for a negative rate.
     void set_learning_rate(double rate);
 

@@ -1,60 +1,89 @@
 #include "nn/adam.hpp"
 
 #include <cmath>
+#include <cstddef>
+#include <type_traits>
 
 #include "autograd/pack.hpp"
 #include "nn/options.hpp"
 
 namespace xtape::nn {
+namespace {
 
-template <class T>
-Adam<T>::Adam(AdamOptions options) : options_(options) {
-    detail::check_not_negative("Adam", "learning_rate", options.learning_rate);
-    detail::check_fraction("Adam", "beta1", options.beta1);
-    detail::check_fraction("Adam", "beta2", options.beta2);
-    detail::check_not_negative("Adam", "epsilon", options.epsilon);
-    detail::check_not_negative("Adam", "weight_decay", options.weight_decay);
+template <class Options>
+void check(const char* name, const Options& options) {
+    detail::check_fraction(name, "beta1", options.beta1);
+    detail::check_fraction(name, "beta2", options.beta2);
+    detail::check_not_negative(name, "epsilon", options.epsilon);
+    detail::check_not_negative(name, "weight_decay", options.weight_decay);
 }
 
-template <class T>
-void Adam<T>::set_learning_rate(double rate) {
-    detail::check_not_negative("Adam", "learning_rate", rate);
-    options_.learning_rate = rate;
-}
-
-template <class T>
-void Adam<T>::step() {
+/// p ← shrink · p, then a step of Adam with that much decay in the gradient.
+template <class Slot, class Options>
+void move_by_adam(Slot& slot, const Options& options, double learning_rate, double shrink,
+                  double decay_in_g) {
+    using T = std::remove_pointer_t<decltype(slot.value())>;
     using N = Pack<T>;
-    const N beta1 = options_.beta1;
-    const N beta2 = options_.beta2;
-    const N one_less_beta1 = 1 - options_.beta1;
-    const N one_less_beta2 = 1 - options_.beta2;
-    const N epsilon = options_.epsilon;
-    const N decay = options_.weight_decay;
-    for (Slot& slot : slots_) {
-        if (!slot.parameter->has_grad) continue;
-        const double t = static_cast<double>(++slot.steps);
-        const N rate = options_.learning_rate / (1 - std::pow(options_.beta1, t));
-        const N root = 1 / std::sqrt(1 - std::pow(options_.beta2, t));
+    const double t = static_cast<double>(slot.steps);
+    const N rate = learning_rate / (1 - std::pow(options.beta1, t));
+    const N root = 1 / std::sqrt(1 - std::pow(options.beta2, t));
+    const N beta1 = options.beta1;
+    const N beta2 = options.beta2;
+    const N one_less_beta1 = 1 - options.beta1;
+    const N one_less_beta2 = 1 - options.beta2;
+    const N epsilon = options.epsilon;
+    const N shrunk = shrink;
+    const N decay = decay_in_g;
 
-        T* const p = slot.parameter->value.data();
-        const T* const g = slot.parameter->grad.data();
-        T* const m = slot.mean.data();
-        T* const v = slot.square.data();
-        // Buffers may be written up to the end of their last vector.
-        for (std::size_t k = 0; k < slot.mean.size(); k += N::size) {
-            const N parameter = N::load(p + k);
-            const N gradient = N::load(g + k) + decay * parameter;
-            const N mean = beta1 * N::load(m + k) + one_less_beta1 * gradient;
-            const N square = beta2 * N::load(v + k) + one_less_beta2 * gradient * gradient;
-            mean.store(m + k);
-            square.store(v + k);
-            (parameter - rate * mean / (sqrt(square) * root + epsilon)).store(p + k);
+    const std::size_t count = slot.size();
+    T* const p = slot.value();
+    const T* const g = slot.grad();
+    T* const m = slot.memory[0].data();
+    T* const v = slot.memory[1].data();
+    T* const w = options.amsgrad ? slot.memory[2].data() : nullptr;
+    // Buffers may be written up to the end of their last vector.
+    for (std::size_t k = 0; k < count; k += N::size) {
+        const N parameter = shrunk * N::load(p + k);
+        const N gradient = N::load(g + k) + decay * parameter;
+        const N mean = beta1 * N::load(m + k) + one_less_beta1 * gradient;
+        const N square = beta2 * N::load(v + k) + one_less_beta2 * gradient * gradient;
+        mean.store(m + k);
+        square.store(v + k);
+        N divisor = square;
+        if (w != nullptr) {
+            divisor = maximum(N::load(w + k), square);
+            divisor.store(w + k);
         }
+        (parameter - rate * mean / (sqrt(divisor) * root + epsilon)).store(p + k);
     }
+}
+
+}  // namespace
+
+template <class T>
+Adam<T>::Adam(AdamOptions options) : Optimizer<T>("Adam", options.learning_rate), options_(options) {
+    check("Adam", options);
+}
+
+template <class T>
+void Adam<T>::move(typename Optimizer<T>::Slot& slot) {
+    move_by_adam(slot, options_, this->learning_rate(), 1, options_.weight_decay);
+}
+
+template <class T>
+AdamW<T>::AdamW(AdamWOptions options) : Optimizer<T>("AdamW", options.learning_rate), options_(options) {
+    check("AdamW", options);
+}
+
+template <class T>
+void AdamW<T>::move(typename Optimizer<T>::Slot& slot) {
+    const double rate = this->learning_rate();
+    move_by_adam(slot, options_, rate, 1 - rate * options_.weight_decay, 0);
 }
 
 template class Adam<float>;
 template class Adam<double>;
+template class AdamW<float>;
+template class AdamW<double>;
 
 }  // namespace xtape::nn

@@ -1,10 +1,6 @@
 #pragma once
 
-#include <cstddef>
-#include <memory>
-#include <vector>
-
-#include "nn/module.hpp"
+#include "nn/optimizer.hpp"
 
 namespace xtape::nn {
 
@@ -14,42 +10,58 @@ struct AdamOptions {
     double beta2 = 0.999;
     double epsilon = 1e-8;
     double weight_decay = 0;
+    bool amsgrad = false;
 };
 
 /// g ← g + weight_decay · p;  m ← β₁ m + (1-β₁) g;  v ← β₂ v + (1-β₂) g²;
 /// p ← p - learning_rate · m̂ / (√v̂ + ε),  m̂ = m / (1-β₁ᵗ),  v̂ = v / (1-β₂ᵗ). (Kingma and Ba, 2015)
+/// With amsgrad v̂ is made of the largest v so far. (Reddi et al., 2018)
 template <class T>
-class Adam {
+class Adam final : public Optimizer<T> {
 public:
     /// Refers to the module's parameters. Throws std::invalid_argument for options out of range.
     template <Module M>
     explicit Adam(M& module, AdamOptions options = {}) : Adam(options) {
-        for_each_parameter(module, [&](Parameter<T>& parameter) {
-            const Shape& shape = parameter.shape();
-            slots_.push_back({parameter.storage(), Array<T>(shape), Array<T>(shape)});
-        });
+        this->add(module, options.amsgrad ? 3 : 2);
     }
-
-    /// Moves every parameter that has a gradient.
-    void step();
-
-    double learning_rate() const { return options_.learning_rate; }
-    void set_learning_rate(double rate);
 
 private:
     explicit Adam(AdamOptions options);
+    void move(typename Optimizer<T>::Slot& slot) override;
 
-    struct Slot {
-        std::shared_ptr<typename Parameter<T>::Storage> parameter;
-        Array<T> mean;    // m
-        Array<T> square;  // v
-        std::size_t steps = 0;
-    };
     AdamOptions options_;
-    std::vector<Slot> slots_;
+};
+
+struct AdamWOptions {
+    double learning_rate = 1e-3;
+    double beta1 = 0.9;
+    double beta2 = 0.999;
+    double epsilon = 1e-8;
+    double weight_decay = 1e-2;
+    bool amsgrad = false;
+};
+
+/// p ← (1 - learning_rate · weight_decay) p, then a step of Adam without decay: weights shrink alike, however large their
+/// gradients were. (Loshchilov and Hutter, 2019)
+template <class T>
+class AdamW final : public Optimizer<T> {
+public:
+    /// Refers to the module's parameters. Throws std::invalid_argument for options out of range.
+    template <Module M>
+    explicit AdamW(M& module, AdamWOptions options = {}) : AdamW(options) {
+        this->add(module, options.amsgrad ? 3 : 2);
+    }
+
+private:
+    explicit AdamW(AdamWOptions options);
+    void move(typename Optimizer<T>::Slot& slot) override;
+
+    AdamWOptions options_;
 };
 
 template <class M>
 Adam(M&, AdamOptions = {}) -> Adam<module_value<M>>;
+template <class M>
+AdamW(M&, AdamWOptions = {}) -> AdamW<module_value<M>>;
 
 }  // namespace xtape::nn

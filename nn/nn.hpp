@@ -2,6 +2,7 @@
 
 // All of xtape's neural-network layer.
 
+#include "nn/adagrad.hpp"
 #include "nn/adam.hpp"
 #include "nn/attention.hpp"
 #include "nn/checkpointing.hpp"
@@ -18,10 +19,13 @@
 #include "nn/loss.hpp"
 #include "nn/lstm_cell.hpp"
 #include "nn/module.hpp"
+#include "nn/optimizer.hpp"
 #include "nn/packed_sequence.hpp"
 #include "nn/peephole_lstm_cell.hpp"
 #include "nn/recurrent.hpp"
+#include "nn/rmsprop.hpp"
 #include "nn/rnn_cell.hpp"
+#include "nn/schedule.hpp"
 #include "nn/sgd.hpp"
 #include "nn/state.hpp"
 #include "nn/stream.hpp"

@@ -1,49 +1,50 @@
 #include "nn/sgd.hpp"
 
-#include <algorithm>
+#include <cstddef>
 #include <stdexcept>
 
+#include "autograd/pack.hpp"
 #include "nn/options.hpp"
 
 namespace xtape::nn {
 
 template <class T>
-SGD<T>::SGD(SGDOptions options) : options_(options) {
-    detail::check_not_negative("SGD", "learning_rate", options.learning_rate);
+SGD<T>::SGD(SGDOptions options) : Optimizer<T>("SGD", options.learning_rate), options_(options) {
     detail::check_not_negative("SGD", "momentum", options.momentum);
+    detail::check_probability("SGD", "dampening", options.dampening);
     detail::check_not_negative("SGD", "weight_decay", options.weight_decay);
     if (options.nesterov && options.momentum == 0)
         throw std::invalid_argument("[SGD] nesterov without momentum: expected a momentum above 0");
+    if (options.nesterov && options.dampening != 0)
+        throw std::invalid_argument("[SGD] nesterov with dampening: expected a dampening of 0");
 }
 
 template <class T>
-void SGD<T>::set_learning_rate(double rate) {
-    detail::check_not_negative("SGD", "learning_rate", rate);
-    options_.learning_rate = rate;
-}
+void SGD<T>::move(typename Optimizer<T>::Slot& slot) {
+    using N = Pack<T>;
+    const N rate = this->learning_rate();
+    const N decay = options_.weight_decay;
+    const N mu = options_.momentum;
+    const N taken = slot.steps == 1 ? 1 : 1 - options_.dampening;
 
-template <class T>
-void SGD<T>::step() {
-    const T rate = static_cast<T>(options_.learning_rate);
-    const T mu = static_cast<T>(options_.momentum);
-    const T decay = static_cast<T>(options_.weight_decay);
-    for (Slot& slot : slots_) {
-        if (!slot.parameter->has_grad) continue;
-        const std::size_t count = slot.parameter->value.size();
-        T* const p = slot.parameter->value.data();
-        const T* const g = slot.parameter->grad.data();
-        if (mu == 0) {
-            for (std::size_t k = 0; k < count; ++k) p[k] -= rate * (g[k] + decay * p[k]);
-            continue;
+    const std::size_t count = slot.size();
+    T* const p = slot.value();
+    const T* const g = slot.grad();
+    // Buffers may be written up to the end of their last vector.
+    if (slot.memory.empty()) {
+        for (std::size_t k = 0; k < count; k += N::size) {
+            const N parameter = N::load(p + k);
+            (parameter - rate * (N::load(g + k) + decay * parameter)).store(p + k);
         }
-        const bool first = slot.momentum.data() == nullptr;
-        if (first) slot.momentum = Array<T>(slot.parameter->value.shape());
-        T* const m = slot.momentum.data();
-        for (std::size_t k = 0; k < count; ++k) {
-            const T gradient = g[k] + decay * p[k];
-            m[k] = mu * m[k] + gradient;
-            p[k] -= rate * (options_.nesterov ? gradient + mu * m[k] : m[k]);
-        }
+        return;
+    }
+    T* const m = slot.memory[0].data();
+    for (std::size_t k = 0; k < count; k += N::size) {
+        const N parameter = N::load(p + k);
+        const N gradient = N::load(g + k) + decay * parameter;
+        const N momentum = mu * N::load(m + k) + taken * gradient;
+        momentum.store(m + k);
+        (parameter - rate * (options_.nesterov ? gradient + mu * momentum : momentum)).store(p + k);
     }
 }
 

@@ -1,4 +1,6 @@
 #include <cmath>
+#include <memory>
+#include <vector>
 
 #include "nn/nn.hpp"
 #include "tests/catch.hpp"
@@ -20,17 +22,88 @@ TEST_CASE("optimizer: Adam's step in numbers, for float, whatever the size of th
     }
 }
 
-TEST_CASE("optimizer: a parameter without a gradient stays, and so do its moments") {
-    Parameter<double> still(Shape{2}), moving(Shape{2});
-    std::vector<Parameter<double>> both{still, moving};
-    nn::Adam adam(both, {.learning_rate = 0.1, .weight_decay = 0.5});
-    nn::SGD sgd(both, {.learning_rate = 0.1, .momentum = 0.5, .weight_decay = 0.5});
-    both[0].value() += 1;
-    both[1].grad() += 1;
-    adam.step();
-    sgd.step();
-    CHECK(both[0].value()(0) == 1);
-    CHECK(both[1].value()(0) < 0);
+namespace {
+
+/// Calls f with an optimizer of each kind, its decay on.
+template <class M, class F>
+void with_each_optimizer(M& module, F&& f) {
+    const auto run = [&](const char* name, auto optimizer) {
+        INFO(name);
+        f(optimizer);
+    };
+    run("SGD", nn::SGD<double>(module, {.momentum = 0.5, .weight_decay = 0.5}));
+    run("plain SGD", nn::SGD<double>(module, {.weight_decay = 0.5}));
+    run("Adam", nn::Adam<double>(module, {.weight_decay = 0.5, .amsgrad = true}));
+    run("AdamW", nn::AdamW<double>(module, {.weight_decay = 0.5}));
+    run("RMSprop", nn::RMSprop<double>(module, {.momentum = 0.5, .centered = true, .weight_decay = 0.5}));
+    run("Adagrad", nn::Adagrad<double>(module, {.weight_decay = 0.5}));
+}
+
+}  // namespace
+
+TEST_CASE("optimizer: a parameter that is frozen or has no gradient stays") {
+    std::vector<Parameter<double>> model(3, Parameter<double>(Shape{2}));
+    enum { still, frozen, moving };
+    model[frozen].freeze();
+    with_each_optimizer(model, [&](auto& optimizer) {
+        for (Parameter<double>& p : model) p.value() = xt::ones<double>({2});
+        model[frozen].grad() += 1;
+        model[moving].zero_grad();
+        model[moving].grad() += 1;
+        optimizer.step();
+        CHECK(model[still].value()(0) == 1);
+        CHECK(model[frozen].value()(0) == 1);
+        CHECK(model[moving].value()(0) < 1);
+    });
+}
+
+TEST_CASE("optimizer: what is remembered of a parameter waits while it has no gradient") {
+    // Two parameters that move equally often end in the same place, even if one of them pauses.
+    std::vector<Parameter<double>> model(2, Parameter<double>(Shape{1}));
+    with_each_optimizer(model, [&](auto& optimizer) {
+        for (Parameter<double>& p : model) p.value() = xt::ones<double>({1});
+        for (double gradient : {3.0, -1.0, 0.5}) {
+            model[1].zero_grad();
+            model[0].grad()(0) = gradient;
+            optimizer.step();
+            model[0].zero_grad();
+            model[1].grad()(0) = gradient;
+            optimizer.step();
+        }
+        CHECK(model[0].value()(0) != 1);
+        CHECK(model[0].value()(0) == model[1].value()(0));
+        nn::zero_grad(model);
+    });
+}
+
+TEST_CASE("optimizer: one that is known by its base alone moves parameters too") {
+    Parameter<double> p(Shape{1});
+    std::unique_ptr<nn::Optimizer<double>> optimizer =
+        std::make_unique<nn::SGD<double>>(p, nn::SGDOptions{.learning_rate = 0.25});
+    p.grad()(0) = 1;
+    optimizer->step();
+    CHECK(p.value()(0) == -0.25);
+}
+
+TEST_CASE("optimizer: parts of a model learn at different rates by an optimizer each") {
+    std::vector<Parameter<double>> model(2, Parameter<double>(Shape{1}));
+    nn::SGD slow(model[0], {.learning_rate = 1});
+    nn::SGD fast(model[1], {.learning_rate = 4});
+    for (Parameter<double>& p : model) p.grad()(0) = 1;
+    slow.step();
+    fast.step();
+    CHECK(model[0].value()(0) == -1);
+    CHECK(model[1].value()(0) == -4);
+}
+
+TEST_CASE("optimizer: centered RMSprop stays finite while a gradient stays the same") {
+    // v - a² tends to 0, and is below it for some of these when rounded.
+    constexpr std::size_t count = 64;
+    Parameter<float> p(Shape{count});
+    nn::RMSprop rmsprop(p, {.alpha = 0.5, .centered = true});
+    for (std::size_t k = 0; k < count; ++k) p.grad()(k) = 1 + float(k) / 7;
+    for (int step = 0; step < 100; ++step) rmsprop.step();
+    for (std::size_t k = 0; k < count; ++k) CHECK(std::isfinite(p.value()(k)));
 }
 
 TEST_CASE("optimizer: the learning rate can be set between steps") {
@@ -76,4 +149,16 @@ TEST_CASE("optimizer: options that make no sense are refused by name") {
     CHECK_THROWS_WITH(nn::Adam(p, {.beta1 = 1}), Contains("[Adam] beta1"));
     CHECK_THROWS_WITH(nn::Adam(p, {.beta2 = -0.1}), Contains("[Adam] beta2"));
     CHECK_THROWS_AS(nn::Adam(p, {.epsilon = -1}), std::invalid_argument);
+    CHECK_THROWS_WITH(nn::SGD(p, {.dampening = 2}), Contains("[SGD] dampening"));
+    CHECK_THROWS_WITH(nn::SGD(p, {.momentum = 0.5, .dampening = 0.5, .nesterov = true}),
+                      Contains("[SGD] nesterov with dampening"));
+    CHECK_THROWS_WITH(nn::AdamW(p, {.weight_decay = -1}), Contains("[AdamW] weight_decay"));
+    CHECK_THROWS_WITH(nn::AdamW(p, {.beta1 = 1}), Contains("[AdamW] beta1"));
+    CHECK_THROWS_WITH(nn::RMSprop(p, {.learning_rate = -1}), Contains("[RMSprop] learning_rate"));
+    CHECK_THROWS_WITH(nn::RMSprop(p, {.alpha = 1}), Contains("[RMSprop] alpha"));
+    CHECK_THROWS_WITH(nn::RMSprop(p, {.momentum = -1}), Contains("[RMSprop] momentum"));
+    CHECK_THROWS_WITH(nn::Adagrad(p, {.learning_rate_decay = -1}), Contains("[Adagrad] learning_rate_decay"));
+    CHECK_THROWS_WITH(nn::Adagrad(p, {.initial_sum = -1}), Contains("[Adagrad] initial_sum"));
+    nn::Adagrad adagrad(p);
+    CHECK_THROWS_WITH(adagrad.set_learning_rate(-1), Contains("[Adagrad] learning_rate"));
 }

@@ -1,0 +1,44 @@
+#include "nn/adagrad.hpp"
+
+#include <cstddef>
+
+#include "autograd/pack.hpp"
+#include "nn/options.hpp"
+
+namespace xtape::nn {
+
+template <class T>
+Adagrad<T>::Adagrad(AdagradOptions options)
+    : Optimizer<T>("Adagrad", options.learning_rate), options_(options) {
+    detail::check_not_negative("Adagrad", "learning_rate_decay", options.learning_rate_decay);
+    detail::check_not_negative("Adagrad", "initial_sum", options.initial_sum);
+    detail::check_not_negative("Adagrad", "epsilon", options.epsilon);
+    detail::check_not_negative("Adagrad", "weight_decay", options.weight_decay);
+}
+
+template <class T>
+void Adagrad<T>::move(typename Optimizer<T>::Slot& slot) {
+    using N = Pack<T>;
+    const double steps_before = static_cast<double>(slot.steps - 1);
+    const N rate = this->learning_rate() / (1 + steps_before * options_.learning_rate_decay);
+    const N epsilon = options_.epsilon;
+    const N decay = options_.weight_decay;
+
+    const std::size_t count = slot.size();
+    T* const p = slot.value();
+    const T* const g = slot.grad();
+    T* const s = slot.memory[0].data();
+    // Buffers may be written up to the end of their last vector.
+    for (std::size_t k = 0; k < count; k += N::size) {
+        const N parameter = N::load(p + k);
+        const N gradient = N::load(g + k) + decay * parameter;
+        const N sum = N::load(s + k) + gradient * gradient;
+        sum.store(s + k);
+        (parameter - rate * gradient / (sqrt(sum) + epsilon)).store(p + k);
+    }
+}
+
+template class Adagrad<float>;
+template class Adagrad<double>;
+
+}  // namespace xtape::nn

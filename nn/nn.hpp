@@ -11,6 +11,7 @@
 #include "nn/coupled_lstm_cell.hpp"
 #include "nn/difference_loss.hpp"
 #include "nn/dropout.hpp"
+#include "nn/embedding.hpp"
 #include "nn/engine.hpp"
 #include "nn/gru_cell.hpp"
 #include "nn/initialize.hpp"

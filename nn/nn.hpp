@@ -27,6 +27,7 @@
 #include "nn/probability_loss.hpp"
 #include "nn/recurrent.hpp"
 #include "nn/rnn_cell.hpp"
+#include "nn/sequential.hpp"
 #include "nn/sgd.hpp"
 #include "nn/state.hpp"
 #include "nn/stream.hpp"

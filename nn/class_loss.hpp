@@ -187,6 +187,17 @@ std::vector<std::size_t> counted_rows(const char* op, const Var<T>& logits, cons
     return counted(op, mask, samples_of_logits(logits));
 }
 
+/// The same where classes have that shape too.
+template <class T, IndexTensor I, Mask M>
+std::vector<std::size_t> counted_rows(const char* op, const Var<T>& logits, const I& classes, const M& mask) {
+    if (Shape(classes.shape()) != Shape(mask.shape())) {
+        throw ShapeError(std::string("[") + op + "] classes of shape " + to_string(Shape(classes.shape())) +
+                         " and a mask of shape " + to_string(Shape(mask.shape())) +
+                         ": expected equal shapes");
+    }
+    return counted_rows(op, logits, mask);
+}
+
 inline CrossEntropyOptions unsmoothed(const NllOptions& options) {
     return {options.reduction, options.ignore_index, options.weights, 0};
 }
@@ -247,7 +258,7 @@ Var<T> cross_entropy(const Var<T>& logits, const Var<T>& probabilities, const Cr
 template <class T, IndexTensor I, Mask M>
 Var<T> cross_entropy(const Var<T>& logits, const I& classes, const M& mask,
                      const CrossEntropyOptions& options) {
-    const std::vector<std::size_t> positions = detail::counted_rows("cross_entropy", logits, mask);
+    const std::vector<std::size_t> positions = detail::counted_rows("cross_entropy", logits, classes, mask);
     return detail::loss_of_classes("cross_entropy", logits, classes, &positions, options, detail::log_sum);
 }
 template <class T, Mask M>
@@ -285,7 +296,7 @@ Var<T> nll(const Var<T>& log_p, const I& classes, const NllOptions& options) {
 }
 template <class T, IndexTensor I, Mask M>
 Var<T> nll(const Var<T>& log_p, const I& classes, const M& mask, const NllOptions& options) {
-    const std::vector<std::size_t> positions = detail::counted_rows("nll", log_p, mask);
+    const std::vector<std::size_t> positions = detail::counted_rows("nll", log_p, classes, mask);
     return detail::loss_of_classes("nll", log_p, classes, &positions, detail::unsmoothed(options),
                                    detail::log_one);
 }

@@ -195,4 +195,9 @@ TEST_CASE("class losses: what doesn't fit is refused") {
     const xt::xtensor<bool, 1> mask{true, false};
     CHECK_THROWS_AS(nn::nll(x, classes, mask), xtape::ShapeError);
     CHECK_THROWS_AS(nn::cross_entropy(x, x, mask), xtape::ShapeError);
+    const Var<double> by_time = tape.constant(Sequence(xt::zeros<double>({3, 2, 4})));
+    const xt::xarray<int> turned = xt::zeros<int>({2, 3});
+    const xt::xarray<bool> all = xt::ones<bool>({3, 2});
+    CHECK_THROWS_WITH(nn::cross_entropy(by_time, turned, all),
+                      Catch::Contains("classes of shape (2, 3)") && Catch::Contains("(3, 2)"));
 }

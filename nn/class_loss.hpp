@@ -4,31 +4,22 @@
 #include <cstddef>
 #include <optional>
 #include <ranges>
-#include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "nn/counted_samples.hpp"
 #include "nn/options.hpp"
 
-// Losses of samples that belong to classes: logits (..., C), and for each sample an integer class, as an xtensor (...) or
-// any row of integers, or C probabilities.
+// What cross_entropy and nll share: logits (..., C), and for each sample an integer class, as an xtensor (...) or any row
+// of integers.
 
 namespace xtape::nn {
 
-struct NllOptions {
+struct CrossEntropyOptions {
     Reduction reduction = Reduction::mean;
     /// Samples of this class, which may be none of C, don't count.
     std::optional<std::ptrdiff_t> ignore_index = {};
     /// Of each class, or nothing. The mean is then Σ losses / Σ weights of the samples' classes.
-    std::vector<double> weights = {};
-};
-
-struct CrossEntropyOptions {
-    Reduction reduction = Reduction::mean;
-    /// As of nll.
-    std::optional<std::ptrdiff_t> ignore_index = {};
     std::vector<double> weights = {};
     /// The part ε of the probability that all classes share: 1 becomes 1 - ε + ε/C, 0 becomes ε/C. (Szegedy et al., 2016)
     double label_smoothing = 0;
@@ -174,9 +165,6 @@ Var<T> loss_of_classes(const char* op, const Var<T>& logits, const I& classes,
     return put_back(squeeze(loss, {1}), samples.size(), counted.positions, samples);
 }
 
-inline constexpr auto log_sum = [](const auto& rows) { return logsumexp(rows, {1}, true); };
-inline constexpr auto log_one = [](const auto& rows) { return rows.tape().constant(0); };
-
 /// The samples of logits that a mask of exactly their shape lets pass.
 template <class T, Mask M>
 std::vector<std::size_t> counted_rows(const char* op, const Var<T>& logits, const M& mask) {
@@ -198,115 +186,5 @@ std::vector<std::size_t> counted_rows(const char* op, const Var<T>& logits, cons
     return counted_rows(op, logits, mask);
 }
 
-inline CrossEntropyOptions unsmoothed(const NllOptions& options) {
-    return {options.reduction, options.ignore_index, options.weights, 0};
-}
-
-/// -Σ w q log softmax(x) for rows x and probabilities q, smoothed: (samples).
-template <class T>
-Var<T> probability_losses(const Var<T>& logits, const Var<T>& probabilities,
-                          const CrossEntropyOptions& options) {
-    const double shared = options.label_smoothing;
-    Var<T> q = probabilities;
-    if (shared > 0) q = (1 - shared) * q + shared / static_cast<double>(logits.shape().back());
-    const Var<T> log_p = log_softmax(logits);
-    // A class without probability may be impossible: 0 log 0 is 0.
-    if (options.weights.empty()) return -sum(where(q == 0, 0, q * log_p), {-1});
-    const Var<T> weights = squeeze(class_weights("cross_entropy", logits, options.weights), {0});
-    return -sum(where(q == 0, 0, weights * q * log_p), {-1});
-}
-
-template <class T>
-void check_probabilities(const Var<T>& logits, const Var<T>& probabilities,
-                         const CrossEntropyOptions& options) {
-    if (logits.rank() == 0) {
-        throw ShapeError("[cross_entropy] logits of shape (): expected (..., C)");
-    }
-    check_equal_shapes("cross_entropy", logits, probabilities);
-    check_probability("cross_entropy", "label_smoothing", options.label_smoothing);
-    if (options.ignore_index) {
-        throw std::invalid_argument("[cross_entropy] ignore_index is " +
-                                    std::to_string(*options.ignore_index) +
-                                    ": expected none where targets are probabilities");
-    }
-}
-
 }  // namespace detail
-
-/// -w log softmax(logits)[class], with the weight w of the class, over all samples. The gradient of a logit is
-/// (softmax - 1 at the class) / samples, if there are no weights. Label smoothing replaces the class by probabilities, as
-/// below, though a mean still divides by the weights of the classes.
-///
-/// Throws ShapeError unless there are as many classes as samples, for another number of weights, and if all samples are
-/// ignored; IndexError for a class that isn't one of C; std::invalid_argument for a smoothing outside of [0, 1].
-template <class T, detail::Classes I>
-Var<T> cross_entropy(const Var<T>& logits, const I& classes, const CrossEntropyOptions& options) {
-    return detail::loss_of_classes("cross_entropy", logits, classes, nullptr, options, detail::log_sum);
-}
-
-/// -Σ w p log softmax(logits), for probabilities p of the logits' shape that sum to 1 over the classes. The gradient of
-/// logits is (softmax - p) / samples, if there are no weights; the mean is over samples, whatever their weights.
-///
-/// Throws ShapeError for another shape, and std::invalid_argument if a class is to be ignored.
-template <class T>
-Var<T> cross_entropy(const Var<T>& logits, const Var<T>& probabilities, const CrossEntropyOptions& options) {
-    detail::check_probabilities(logits, probabilities, options);
-    return detail::reduce(detail::probability_losses(logits, probabilities, options), options.reduction);
-}
-
-/// Over the samples whose mask is true; classes and mask have the samples' shape.
-template <class T, IndexTensor I, Mask M>
-Var<T> cross_entropy(const Var<T>& logits, const I& classes, const M& mask,
-                     const CrossEntropyOptions& options) {
-    const std::vector<std::size_t> positions = detail::counted_rows("cross_entropy", logits, classes, mask);
-    return detail::loss_of_classes("cross_entropy", logits, classes, &positions, options, detail::log_sum);
-}
-template <class T, Mask M>
-Var<T> cross_entropy(const Var<T>& logits, const Var<T>& probabilities, const M& mask,
-                     const CrossEntropyOptions& options) {
-    detail::check_probabilities(logits, probabilities, options);
-    const std::vector<std::size_t> positions = detail::counted_rows("cross_entropy", logits, mask);
-    const std::size_t axes = mask.dimension();
-    const Var<T> losses =
-        detail::probability_losses(detail::taken_samples(logits, axes, positions),
-                                   detail::taken_samples(probabilities, axes, positions), options);
-    if (options.reduction != Reduction::none) return detail::reduce(losses, options.reduction);
-    return detail::put_back(losses, axes, positions, detail::samples_of_logits(logits));
-}
-
-/// The same without further options.
-template <class T, class Target>
-requires(detail::Classes<Target> || is_var<Target>)  //
-    Var<T> cross_entropy(const Var<T>& logits, const Target& target, Reduction reduction = Reduction::mean) {
-    return cross_entropy(logits, target, CrossEntropyOptions{.reduction = reduction});
-}
-template <class T, class Target, Mask M>
-requires(IndexTensor<Target> || is_var<Target>)  //
-    Var<T> cross_entropy(const Var<T>& logits, const Target& target, const M& mask,
-                         Reduction reduction = Reduction::mean) {
-    return cross_entropy(logits, target, mask, CrossEntropyOptions{.reduction = reduction});
-}
-
-/// -w log_p[class], for logarithms of probabilities (..., C), see log_softmax, and classes; otherwise as cross_entropy,
-/// which is more exact. The gradient of log_p is -w / Σw at the class, 0 elsewhere.
-template <class T, detail::Classes I>
-Var<T> nll(const Var<T>& log_p, const I& classes, const NllOptions& options) {
-    return detail::loss_of_classes("nll", log_p, classes, nullptr, detail::unsmoothed(options),
-                                   detail::log_one);
-}
-template <class T, IndexTensor I, Mask M>
-Var<T> nll(const Var<T>& log_p, const I& classes, const M& mask, const NllOptions& options) {
-    const std::vector<std::size_t> positions = detail::counted_rows("nll", log_p, classes, mask);
-    return detail::loss_of_classes("nll", log_p, classes, &positions, detail::unsmoothed(options),
-                                   detail::log_one);
-}
-template <class T, detail::Classes I>
-Var<T> nll(const Var<T>& log_p, const I& classes, Reduction reduction = Reduction::mean) {
-    return nll(log_p, classes, NllOptions{.reduction = reduction});
-}
-template <class T, IndexTensor I, Mask M>
-Var<T> nll(const Var<T>& log_p, const I& classes, const M& mask, Reduction reduction = Reduction::mean) {
-    return nll(log_p, classes, mask, NllOptions{.reduction = reduction});
-}
-
 }  // namespace xtape::nn

@@ -1,4 +1,4 @@
-#include "nn/class_loss.hpp"
+#include "nn/cross_entropy.hpp"
 
 #include <array>
 #include <cmath>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nn/engine.hpp"
+#include "nn/nll.hpp"
 #include "tests/catch.hpp"
 #include "tests/nn/numbers.hpp"
 

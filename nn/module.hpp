@@ -173,11 +173,7 @@ void eval(M& module) {
 namespace detail {
 
 template <class M>
-struct ModuleValue {
-    static_assert(!std::is_same_v<M, M>,
-                  "of float or of double? A module that isn't a template says so by `using value_type = "
-                  "float;`; else name it: Adam<float>, parameters<float>(module)");
-};
+struct ModuleValue {};
 template <class M>
 requires requires { typename M::value_type; } && HasVisit<M>
 struct ModuleValue<M> {
@@ -196,11 +192,23 @@ requires HasVisit<M<Inner>> && HasVisit<Inner> &&
     (!requires { typename M<Inner>::value_type; }) struct ModuleValue<M<Inner>> : ModuleValue<Inner> {
 };
 
+template <class M>
+concept has_module_value = requires {
+    typename ModuleValue<M>::type;
+};
+
+template <class M>
+struct KnownModuleValue : ModuleValue<M> {
+    static_assert(has_module_value<M>,
+                  "of float or of double? A module that isn't a template says so by `using value_type = "
+                  "float;`; else name it: Adam<float>, parameters<float>(module)");
+};
+
 }  // namespace detail
 
 /// float or double, as M<T> or M::value_type says.
 template <class M>
-using module_value = typename detail::ModuleValue<std::remove_const_t<M>>::type;
+using module_value = typename detail::KnownModuleValue<std::remove_const_t<M>>::type;
 
 template <Module M>
 auto parameters(M& module) {

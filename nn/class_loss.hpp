@@ -5,6 +5,7 @@
 #include <optional>
 #include <ranges>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nn/counted_samples.hpp"
@@ -88,11 +89,23 @@ Var<T> reduce(const Weighed<T>& samples, Reduction reduction) {
     return reduce(samples.losses, reduction);
 }
 
+/// Negative classes, a usual padding, don't count from the end.
+template <Classes I>
+void check_range(const char* op, const I& classes, std::size_t count) {
+    auto c = first_class(classes);
+    for (std::size_t k = class_count(classes); k > 0; --k, ++c) {
+        if (std::cmp_greater_equal(*c, 0) && std::cmp_less(*c, count)) continue;
+        throw IndexError(std::string("[") + op + "] class " + std::to_string(*c) + " for " +
+                         std::to_string(count) + " logits: expected 0 to " + std::to_string(count - 1));
+    }
+}
+
 /// -log of the probability of a class, log(total) - x, with rows x (samples, C) and the logarithm of what their
 /// exponentials add up to, (samples, 1).
 template <class T, Classes I>
 Weighed<T> class_losses(const char* op, const Var<T>& rows, const Var<T>& log_total, const I& classes,
                         const CrossEntropyOptions& options) {
+    check_range(op, classes, rows.shape()[1]);
     const Var<T> chosen = at_classes(rows, classes);
     Weighed<T> samples;
     if (options.weights.empty()) {
@@ -135,9 +148,15 @@ CountedClasses counted_classes(const char* op, const I& classes, const std::vect
     return counted;
 }
 
+/// Classes of as many axes as the samples must have their shape: transposed ones are a mistake.
 template <class T, Classes I>
 void check_classes(const char* op, const Var<T>& logits, const I& classes) {
-    if (logits.rank() > 0 && class_count(classes) * logits.shape().back() == logits.size()) return;
+    bool fits = logits.rank() > 0 && class_count(classes) * logits.shape().back() == logits.size();
+    if constexpr (IndexTensor<I>) {
+        if (fits && classes.dimension() + 1 == logits.rank())
+            fits = Shape(classes.shape()) == samples_of_logits(logits);
+    }
+    if (fits) return;
     throw ShapeError(std::string("[") + op + "] " + std::to_string(class_count(classes)) +
                      " classes for logits of shape " + to_string(logits.shape()) +
                      ": expected one for each row");

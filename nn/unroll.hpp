@@ -166,7 +166,7 @@ requires(!Layer<Cell>) Unrolled<Var<T>, State> unroll(Cell&& cell, const Var<T>&
 
 namespace detail {
 
-/// The first `count` rows of each part of a state, and those from `begin` on.
+/// Some rows of each Var of a state.
 template <class State>
 State rows_of(const State& state, std::size_t begin, std::size_t end) {
     return map_state(state, [&](const auto& var) {
@@ -174,10 +174,6 @@ State rows_of(const State& state, std::size_t begin, std::size_t end) {
         return slice(var, 0, static_cast<std::ptrdiff_t>(begin), static_cast<std::ptrdiff_t>(end));
     });
 }
-
-}  // namespace detail
-
-namespace detail {
 
 /// Runs sequences of different lengths as stretches of steps with equally many of them, each a dense batch:
 /// run(xs (steps, running, ...), state) -> Unrolled.

@@ -73,10 +73,9 @@ double copied(const xt::xtensor<float, 3>& scores, const CopyingSequences& data)
     std::size_t right = 0;
     for (std::size_t t = length - CopyingSequences::copied; t < length; ++t) {
         for (std::size_t b = 0; b < batch; ++b) {
-            std::int32_t best = 0;
-            for (std::int32_t k = 1; k < static_cast<std::int32_t>(scores.shape(2)); ++k)
-                if (scores(t, b, k) > scores(t, b, best)) best = k;
-            right += best == data.says(t, b);
+            const std::size_t said =
+                most_probable(scores.shape(2), [&](std::size_t k) { return scores(t, b, k); });
+            right += static_cast<std::int32_t>(said) == data.says(t, b);
         }
     }
     return static_cast<double>(right) / static_cast<double>(CopyingSequences::copied * batch);

@@ -88,9 +88,7 @@ struct Translator {
             state = step(take(symbols, last), state);
             const auto scores = output(nn::output_of(state)).value();  // (B, characters)
             for (std::size_t b = 0; b < last.size(); ++b) {
-                last[b] = 0;
-                for (std::size_t k = 1; k < digit_alphabet.size(); ++k)
-                    if (scores(b, k) > scores(b, last[b])) last[b] = k;
+                last[b] = most_probable(digit_alphabet.size(), [&](std::size_t k) { return scores(b, k); });
                 written[b] += digit_alphabet[last[b]];
             }
         }

@@ -119,6 +119,15 @@ decltype(auto) with_cell(const std::string& name, F&& f) {
     return f(std::type_identity<xtape::nn::LSTMCell<float>>());
 }
 
+/// Which of `count` classes has the highest score(k), the first one of several.
+template <class Score>
+std::size_t most_probable(std::size_t count, Score&& score) {
+    std::size_t best = 0;
+    for (std::size_t k = 1; k < count; ++k)
+        if (score(k) > score(best)) best = k;
+    return best;
+}
+
 /// "LSTM" for "lstm".
 std::string upper(std::string name);
 

@@ -112,11 +112,8 @@ xt::xtensor<float, 2> probabilities(const Classifier<Layer>& model, Tape<float>&
     return softmax(model(tape, batch)).value();
 }
 
-std::int32_t most_probable(const xt::xtensor<float, 2>& p, std::size_t row) {
-    std::size_t best = 0;
-    for (std::size_t k = 1; k < p.shape(1); ++k)
-        if (p(row, k) > p(row, best)) best = k;
-    return static_cast<std::int32_t>(best);
+std::int32_t told(const xt::xtensor<float, 2>& p, std::size_t row) {
+    return static_cast<std::int32_t>(most_probable(p.shape(1), [&](std::size_t k) { return p(row, k); }));
 }
 
 /// 100 · the part of the answers that is right.
@@ -156,7 +153,7 @@ int learn_and_report(const Settings& s, const std::vector<WordList>& lists, std:
         },
         [&, &words = test](Tape<float>& tape) {
             const xt::xtensor<float, 2> p = probabilities(model, tape, test_batch);
-            return accuracy(words, [&](std::size_t b) { return most_probable(p, b); });
+            return accuracy(words, [&](std::size_t b) { return told(p, b); });
         })};
     const LearningCurve& curve = chart.curves[0];
     std::printf("%s, from both ends: %.1f %% right after %.0f steps in %.1f s\n", name.c_str(),
@@ -166,7 +163,7 @@ int learn_and_report(const Settings& s, const std::vector<WordList>& lists, std:
     const xt::xtensor<float, 2> p = probabilities(model, tape, test_batch);
     std::vector<std::vector<std::size_t>> counts(lists.size(), std::vector<std::size_t>(lists.size()));
     for (std::size_t b = 0; b < test.size(); ++b)
-        ++counts[static_cast<std::size_t>(test[b].language)][static_cast<std::size_t>(most_probable(p, b))];
+        ++counts[static_cast<std::size_t>(test[b].language)][static_cast<std::size_t>(told(p, b))];
     std::printf("\n%-12s taken for\n%12s", "a word of", "");
     for (const WordList& list : lists) std::printf(" %10s", list.language.c_str());
     std::printf("\n");

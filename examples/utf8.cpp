@@ -53,6 +53,24 @@ std::size_t characters(std::string_view text) {
         text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
+std::vector<std::string> characters_of(std::string_view text) {
+    std::vector<std::string> out;
+    for (std::size_t i = 0; i < text.size(); i += out.back().size())
+        out.emplace_back(text.substr(i, std::max<std::size_t>(utf8_length(text, i), 1)));
+    return out;
+}
+
+char32_t code_point(std::string_view character) {
+    const std::size_t length = character.empty() ? 0 : utf8_length(character, 0);
+    if (length == 0 || length != character.size()) return invalid_code_point;
+    const auto byte = [&](std::size_t k) {
+        return static_cast<char32_t>(static_cast<unsigned char>(character[k]));
+    };
+    char32_t code = length == 1 ? byte(0) : byte(0) & (0xFFU >> (length + 1));
+    for (std::size_t k = 1; k < length; ++k) code = code << 6 | (byte(k) & 0x3F);
+    return code;
+}
+
 std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
     std::vector<std::string> lines;
     std::istringstream paragraphs(text);

@@ -134,3 +134,19 @@ TEST_CASE("linear: a layer is x Wᵀ + b over the last axis") {
     CHECK_THROWS_WITH(linear(nn::zeros(tape, {B, H})),
                       Catch::Contains("[Linear]") && Catch::Contains("(2, 3)"));
 }
+
+TEST_CASE("linear: without a bias it is the product alone") {
+    nn::Engine engine(5);
+    nn::Linear<double> linear(2, 3, engine, {.bias = false});
+    CHECK(nn::parameter_count(linear) == 6);
+    Tape<double> tape;
+    const Var<double> y = linear(tape.constant(xt::xarray<double>{{1, 2}, {-3, 0.5}}));
+    const auto w = linear.weight.value();
+    for (std::size_t j = 0; j < 3; ++j) {
+        CHECK(y.value()(0, j) == Approx(w(j, 0) + 2 * w(j, 1)));
+        CHECK(y.value()(1, j) == Approx(-3 * w(j, 0) + 0.5 * w(j, 1)));
+    }
+    backward(sum(y));
+    CHECK(linear.weight.grad()(0, 0) == -2);
+    CHECK(linear.weight.grad()(2, 1) == 2.5);
+}

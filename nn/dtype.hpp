@@ -7,6 +7,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include "autograd/shape.hpp"
+
 // The number types that files hold, and what becomes of a number that is read as, or written as, another type:
 //
 //     float to float       rounded to the nearest, ties to even; beyond the range it becomes infinite; NaN stays NaN
@@ -27,6 +29,10 @@ std::optional<DType> dtype_named(std::string_view name);
 /// The bytes of one number.
 std::size_t size_of(DType dtype);
 bool is_floating(DType dtype);
+
+/// The bytes of a dense tensor. Nothing if they, or those of the extents that aren't 0, are more than 2^63 - 1, and so
+/// can't be counted in strides.
+std::optional<std::uint64_t> byte_count(const Shape& shape, DType dtype);
 
 /// float, double, bool and the integers. char and wchar_t aren't numbers; halves have no type in C++20.
 template <class T>

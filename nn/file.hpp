@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "nn/dtype.hpp"
+
 namespace xtape::nn {
 
 /// A file that can't be read or written, or isn't what it should be: "[op] FILE: the fault: what was expected".
@@ -15,6 +17,26 @@ struct FileError : std::runtime_error {
     FileError(const std::string& op, const std::string& file, const std::string& fault)
         : std::runtime_error("[" + op + "] " + file + ": " + fault) {}
 };
+
+namespace detail {
+
+/// A file that the system has opened for this process, closed at the end. Negative if there is none.
+class Descriptor {
+public:
+    explicit Descriptor(int number = -1) : number_(number) {}
+    Descriptor(Descriptor&& other) noexcept;
+    Descriptor& operator=(Descriptor&& other) noexcept;
+    ~Descriptor() { close(); }
+
+    int number() const { return number_; }
+    /// Gives 0, or the system's number of an error: some file systems say only now that the disk is full.
+    int close();
+
+private:
+    int number_;
+};
+
+}  // namespace detail
 
 /// Writes a new file beside `file`, flushes it to the disk, renames it to `file` and flushes the directory. So whenever
 /// the process or the machine stops, `file` is the old one or the whole new one. Makes the directory if it isn't there.
@@ -33,9 +55,6 @@ class InputFile {
 public:
     /// `op` is what error messages start with. Throws FileError if the file can't be opened, or isn't a regular one.
     explicit InputFile(std::string file, std::string op = "file");
-    InputFile(InputFile&& other) noexcept;
-    InputFile& operator=(InputFile&& other) noexcept;
-    ~InputFile();
 
     const std::string& name() const { return name_; }
     /// In bytes, as it was opened.
@@ -44,12 +63,17 @@ public:
     /// Copies `count` bytes from position `begin`. Throws FileError if the file doesn't have them (any more).
     void read(std::uint64_t begin, void* bytes, std::size_t count) const;
 
+    /// Copies `count` numbers from position `begin`, converted as dtype.hpp says. Throws FileError, in which they are called
+    /// `what`, also if they are floats to be read as integers, or one has no equal number of the type.
+    void read_numbers(std::uint64_t begin, DType stored, DType as, void* numbers, std::size_t count,
+                      const std::string& what) const;
+
     [[noreturn]] void fail(const std::string& fault) const { throw FileError(op_, name_, fault); }
 
 private:
     std::string name_;
     std::string op_;
-    int descriptor_ = -1;
+    detail::Descriptor descriptor_;
     std::uint64_t size_ = 0;
 };
 

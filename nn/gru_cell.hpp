@@ -2,9 +2,11 @@
 
 #include <cmath>
 #include <cstddef>
+#include <stdexcept>
 
 #include "nn/bias.hpp"
 #include "nn/initialize.hpp"
+#include "nn/state_tensor.hpp"
 #include "nn/unroll.hpp"
 
 namespace xtape::nn {
@@ -89,6 +91,20 @@ struct GRUCell {
         if (bias.size() == 0) return;
         f("bias", bias);
         if (reset == Reset::after_product) f("bias_n", bias_n);
+    }
+    /// As torch.nn.GRUCell has them, with two biases. Throws std::invalid_argument for the form that it hasn't.
+    template <class F>
+    void visit_state_dict(F&& f) {
+        if (reset == Reset::before_product) {
+            throw std::invalid_argument(
+                "[GRUCell] a state dict of PyTorch for Reset::before_product: expected "
+                "Reset::after_product, the only form that PyTorch has");
+        }
+        f("weight_ih", weight_x);
+        f("weight_hh", weight_h);
+        if (bias.size() == 0) return;
+        f("bias_ih", bias);
+        f("bias_hh", StateTensor(bias).blocks(3, {0, 1}).added().then(StateTensor(bias_n)));
     }
 
     Parameter<T> weight_x, weight_h, bias, bias_n;

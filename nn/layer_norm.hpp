@@ -45,6 +45,12 @@ struct LayerNorm {
         f("gain", gain);
         if (bias.size() > 0) f("bias", bias);
     }
+    /// As torch.nn.LayerNorm has them.
+    template <class F>
+    void visit_state_dict(F&& f) {
+        f("weight", gain);
+        if (bias.size() > 0) f("bias", bias);
+    }
 
     Parameter<T> gain, bias;
     double epsilon;

@@ -8,6 +8,7 @@
 
 #include "nn/bias.hpp"
 #include "nn/initialize.hpp"
+#include "nn/state_tensor.hpp"
 #include "nn/unroll.hpp"
 
 namespace xtape::nn {
@@ -89,6 +90,19 @@ struct LSTMCell {
         f("weight", weight);
         if (bias.size() > 0) f("bias", bias);
         if (projection.size() > 0) f("projection", projection);
+    }
+    /// As torch.nn.LSTMCell has them, with two biases and rows in the order i, f, g, o.
+    template <class F>
+    void visit_state_dict(F&& f) {
+        const StateTensor w = StateTensor(weight).blocks(4, {0, 1, 3, 2});
+        f("weight_ih", w.columns(0, input_size()));
+        f("weight_hh", w.columns(input_size(), weight.shape()[1]));
+        if (bias.size() > 0) {
+            const StateTensor b = StateTensor(bias).blocks(4, {0, 1, 3, 2});
+            f("bias_ih", b);
+            f("bias_hh", b.added());
+        }
+        if (projection.size() > 0) f("weight_hr", projection);
     }
 
     Parameter<T> weight, bias, projection;

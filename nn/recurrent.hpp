@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -136,6 +137,18 @@ public:
     template <class F>
     void visit(F&& f) {
         std::visit([&](auto& stacked) { stacked.visit(f); }, stacked_);
+    }
+    /// As PyTorch has them: "weight_ih_l0", "weight_ih_l0_reverse", ...
+    template <class F>
+    void visit_state_dict(F&& f) {
+        for (std::size_t layer = 0; layer < layers(); ++layer) {
+            for (std::size_t direction = 0; direction < directions(); ++direction) {
+                const std::string end = "_l" + std::to_string(layer) + (direction == 0 ? "" : "_reverse");
+                cell(layer, direction).visit_state_dict([&](std::string_view name, auto&& tensor) {
+                    f(std::string(name) + end, tensor);
+                });
+            }
+        }
     }
 
 protected:

@@ -5,6 +5,7 @@
 
 #include "nn/bias.hpp"
 #include "nn/initialize.hpp"
+#include "nn/state_tensor.hpp"
 #include "nn/unroll.hpp"
 
 namespace xtape::nn {
@@ -62,6 +63,15 @@ struct RNNCell {
         f("w_xh", w_xh);
         f("w_hh", w_hh);
         if (b_h.size() > 0) f("b_h", b_h);
+    }
+    /// As torch.nn.RNNCell has them, with two biases.
+    template <class F>
+    void visit_state_dict(F&& f) {
+        f("weight_ih", w_xh);
+        f("weight_hh", w_hh);
+        if (b_h.size() == 0) return;
+        f("bias_ih", b_h);
+        f("bias_hh", StateTensor(b_h).added());
     }
 
     Parameter<T> w_xh, w_hh, b_h;

@@ -12,6 +12,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "autograd/autograd.hpp"
@@ -40,27 +41,19 @@ struct Settings {
 
 /// What is read: ids where the first layer is an embedding, numbers elsewhere.
 Sequence read_or_draw(const Settings& s, const Chain& chain) {
-    Sequence sequence;
     const std::size_t inputs = chain.layers().front().inputs;
-    if (chain.reads_ids()) {
-        if (!s.input.empty()) {
-            sequence.ids = nn::load_npy<std::int64_t>(s.input);
-            return sequence;
-        }
-        nn::Engine engine(s.seed);
-        sequence.ids = xt::zeros<std::int64_t>({s.steps, std::size_t{1}});
-        for (std::int64_t& id : sequence.ids) id = static_cast<std::int64_t>(engine() % inputs);
-        return sequence;
-    }
-    if (!s.input.empty()) {
-        sequence.numbers = nn::load_npy<float>(s.input);
-        return sequence;
-    }
     nn::Engine engine(s.seed);
+    if (chain.reads_ids()) {
+        if (!s.input.empty()) return nn::load_npy<std::int64_t>(s.input);
+        xt::xarray<std::int64_t> ids = xt::zeros<std::int64_t>({s.steps, std::size_t{1}});
+        for (std::int64_t& id : ids) id = static_cast<std::int64_t>(engine() % inputs);
+        return ids;
+    }
+    if (!s.input.empty()) return nn::load_npy<float>(s.input);
     std::normal_distribution<float> normal;
-    sequence.numbers = xt::zeros<float>({s.steps, std::size_t{1}, inputs});
-    for (float& x : sequence.numbers) x = normal(engine);
-    return sequence;
+    xt::xarray<float> numbers = xt::zeros<float>({s.steps, std::size_t{1}, inputs});
+    for (float& x : numbers) x = normal(engine);
+    return numbers;
 }
 
 void print_some(const xt::xarray<float>& ys) {
@@ -95,19 +88,19 @@ int load_and_run(const Settings& s) {
     const Chain chain(file, s.chain);
     std::printf("%s: %zu tensors\n", printable(s.model).c_str(), file.tensors().size());
     for (const ChainLayer& layer : chain.layers()) {
-        std::printf("  %-16s %-28s %zu -> %zu\n",
-                    layer.name.empty() ? "(no name)" : printable(layer.name).c_str(), layer.kind.c_str(),
-                    layer.inputs, layer.outputs);
+        std::printf("  %-16s %-45s %zu -> %zu\n", layer.name.empty() ? "-" : printable(layer.name).c_str(),
+                    layer.kind.c_str(), layer.inputs, layer.outputs);
     }
 
     const Sequence sequence = read_or_draw(s, chain);
+    const xtape::Shape shape = std::visit([](const auto& xs) { return xtape::Shape(xs.shape()); }, sequence);
     Tape<float> tape;
     const NoRecording values_only(tape);
     const Var<float> result = chain(tape, sequence);
     const xt::xarray<float> ys = result.value();
     std::printf("\n%s of shape %s gives %s\n",
                 s.input.empty() ? "a random input" : printable(s.input).c_str(),
-                xtape::to_string(sequence.shape()).c_str(), xtape::to_string(result.shape()).c_str());
+                xtape::to_string(shape).c_str(), xtape::to_string(result.shape()).c_str());
     print_some(ys);
     if (!s.out.empty()) {
         nn::save_npy(s.out, ys);

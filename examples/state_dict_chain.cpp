@@ -301,7 +301,7 @@ Chain::Chain(const nn::SafetensorsFile& file, const ChainOptions& options) {
 }
 
 Var<float> Chain::operator()(Tape<float>& tape, const Sequence& sequence) const {
-    Var<float> y = look_up_ ? look_up_(tape, sequence.ids) : tape.constant(sequence.numbers);
+    Var<float> y = look_up_ ? look_up_(tape, std::get<1>(sequence)) : tape.constant(std::get<0>(sequence));
     for (const auto& run : runs_) y = run(y);
     return y;
 }

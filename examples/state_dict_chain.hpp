@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "autograd/autograd.hpp"
@@ -14,14 +15,7 @@
 namespace examples {
 
 /// What goes into a chain: numbers (T, B, D) or (T, D), or ids (T, B) or (T).
-struct Sequence {
-    xt::xarray<float> numbers;
-    xt::xarray<std::int64_t> ids;
-
-    xtape::Shape shape() const {
-        return numbers.size() > 0 ? xtape::Shape(numbers.shape()) : xtape::Shape(ids.shape());
-    }
-};
+using Sequence = std::variant<xt::xarray<float>, xt::xarray<std::int64_t>>;
 
 struct ChainOptions {
     /// Names of the layers; if empty they are put so that sizes fit, as they come in the file if they do.
@@ -50,7 +44,8 @@ public:
     const std::vector<ChainLayer>& layers() const { return layers_; }
     bool reads_ids() const { return layers_.front().reads_ids; }
 
-    /// What the last layer puts out. Throws ShapeError or IndexError for what doesn't fit the first one.
+    /// What the last layer puts out. Throws ShapeError or IndexError for what doesn't fit the first one, std::bad_variant_access
+    /// for ids where numbers are read, and the reverse.
     xtape::Var<float> operator()(xtape::Tape<float>& tape, const Sequence& sequence) const;
 
 private:

@@ -5,6 +5,7 @@
 #include "nn/adagrad.hpp"
 #include "nn/adam.hpp"
 #include "nn/attention.hpp"
+#include "nn/batches.hpp"
 #include "nn/checkpointing.hpp"
 #include "nn/class_loss.hpp"
 #include "nn/clip.hpp"
@@ -40,4 +41,5 @@
 #include "nn/truncated_bptt.hpp"
 #include "nn/unroll.hpp"
 #include "nn/variational_dropout.hpp"
+#include "nn/windows.hpp"
 #include "nn/zoneout.hpp"

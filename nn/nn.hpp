@@ -38,6 +38,8 @@
 #include "nn/sgd.hpp"
 #include "nn/state.hpp"
 #include "nn/stream.hpp"
+#include "nn/training.hpp"
+#include "nn/training_state.hpp"
 #include "nn/truncated_bptt.hpp"
 #include "nn/unroll.hpp"
 #include "nn/variational_dropout.hpp"

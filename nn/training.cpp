@@ -50,6 +50,12 @@ std::size_t TrainingControl::parts_done(std::size_t parts, const Moment& at) con
     return std::max(at.step * parts / options.steps, static_cast<std::size_t>(by_time));
 }
 
+bool TrainingControl::is_complete(bool validated) const {
+    const LossCurve& curve = state.curve;
+    return curve.step.back() == real(state.step) &&
+           (!validated || is_validated_ || !std::isnan(curve.validation.back()));
+}
+
 bool TrainingControl::is_due(const Every& every) const {
     if (every.steps > 0 && state.step % every.steps == 0) return true;
     if (every.parts > 0 && parts_done(every.parts, at_) > parts_done(every.parts, before_)) return true;
@@ -70,8 +76,10 @@ void TrainingControl::rethrow(const GradientError& error) const {
 void TrainingControl::step_done(double loss, double gradient_norm) {
     ++state.step;
     read_clock();
+    is_validated_ = false;
     before_ = std::exchange(at_, {state.step, state.seconds});
     state.loss = loss;
+    state.smooth_loss = state.step == 1 ? loss : 0.95 * state.smooth_loss + 0.05 * loss;
     state.gradient_norm = gradient_norm;
     state.loss_sum += loss;
     ++state.loss_count;
@@ -80,16 +88,20 @@ void TrainingControl::step_done(double loss, double gradient_norm) {
 void TrainingControl::add_point(std::optional<double> validation) {
     read_clock();
     LossCurve& curve = state.curve;
-    curve.step.push_back(real(state.step));
-    curve.seconds.push_back(state.seconds);
-    curve.training.push_back(state.loss_count > 0 ? state.loss_sum / real(state.loss_count)
-                                                  : TrainingState::none);
-    curve.validation.push_back(validation.value_or(TrainingState::none));
-    state.loss_sum = 0;
-    state.loss_count = 0;
+    if (curve.step.empty() || curve.step.back() < real(state.step)) {
+        curve.step.push_back(real(state.step));
+        curve.seconds.push_back(state.seconds);
+        curve.training.push_back(state.loss_count > 0 ? state.loss_sum / real(state.loss_count)
+                                                      : TrainingState::none);
+        curve.validation.push_back(TrainingState::none);
+        state.loss_sum = 0;
+        state.loss_count = 0;
+    }
+    curve.validation.back() = validation.value_or(TrainingState::none);
     state.has_new_point = true;
     if (!validation) return;
 
+    is_validated_ = true;
     state.validation = *validation;
     const bool is_first = std::isnan(state.best) && !std::isnan(*validation);
     if (is_first || is_better(*validation, state.best, options.larger_is_better)) {

@@ -38,17 +38,20 @@ struct Every {
 struct TrainingOptions {
     std::size_t steps = 1000;                                  ///< at most
     double seconds = std::numeric_limits<double>::infinity();  ///< at most
-    std::size_t accumulate = 1;  ///< losses in a step; it follows the mean of their gradients
-    double max_norm = std::numeric_limits<double>::infinity();  ///< to which gradients are clipped
-    std::function<double(std::size_t step)> learning_rate =
-        {};  ///< a schedule; without one the optimizer has its own
+
+    /// Losses in a step, which follows the mean of their gradients.
+    std::size_t accumulate = 1;
+    /// To which gradients are clipped.
+    double max_norm = std::numeric_limits<double>::infinity();
+    /// A schedule, schedule(step); without one the optimizer keeps the rate that it has.
+    std::function<double(std::size_t)> learning_rate = {};
 
     Every validate = {.parts = 20};   ///< besides at the start and at the end
-    Every record = {};                ///< points of the curve without a validation
-    bool larger_is_better = false;    ///< of what is validated: accuracy, not loss
-    std::optional<double> goal = {};  ///< ends when a validation is better
-    std::size_t patience = 0;  ///< ends after so many validations that weren't better than the best; 0: never
-    std::function<bool()> stop = {};  ///< asked before each step; true ends
+    Every record = {};                ///< points of the curve that need no validation
+    bool larger_is_better = false;    ///< of what validations give: accuracies, not losses
+    std::optional<double> goal = {};  ///< a validation that is better ends the training
+    std::size_t patience = 0;         ///< so do so many in a row that weren't better than the best; 0: never
+    std::function<bool()> stop = {};  ///< asked before each step: true ends the training
 
     std::string checkpoint = {};   ///< the file from which the run can be resumed; empty: none
     Every save = {.seconds = 60};  ///< besides at the end
@@ -84,6 +87,8 @@ public:
     [[noreturn]] void rethrow(const GradientError& error) const;
     void step_done(double loss, double gradient_norm);
     void add_point(std::optional<double> validation);
+    /// Whether the curve has all that is known of the last step.
+    bool is_complete(bool validated) const;
 
 private:
     struct Moment {
@@ -93,7 +98,8 @@ private:
     void read_clock();
     std::size_t parts_done(std::size_t parts, const Moment& at) const;
 
-    Moment before_, at_;  // the last step's beginning and its end
+    Moment before_, at_;         // the last step's beginning and its end
+    bool is_validated_ = false;  // after the last step, be it NaN
     std::chrono::steady_clock::time_point started_;
 };
 
@@ -148,7 +154,7 @@ public:
 
     /// Each loss is a scalar, on a tape that was cleared; the model is in training mode. A validation is any number; nothing is
     /// recorded, the model is in evaluation mode. `observe` is called at the start, after every step, and at the end if
-    /// that gave another point of the curve.
+    /// that added to the curve.
     ///
     /// Throws NonFiniteLoss or, for a gradient, GradientError if one isn't finite, and whatever is thrown by what it calls. The
     /// parameters are then those that the last step left.
@@ -170,12 +176,12 @@ public:
             take_step(loss);
             const bool validates = control_.is_due(options.validate);
             if (validates || control_.is_due(options.record)) add_point(validates ? validate : Validate());
+            tell();  // before it is saved: it may be who changes the learning rate
             if (control_.is_due(options.save)) save();
-            tell();
         }
-        // What is done for the sake of the end isn't saved: a run that goes on from here wouldn't have done it.
+        // What is done because it is the end isn't saved: a run that goes on from here wouldn't have done it.
         save();
-        if (state.curve.step.back() < static_cast<double>(state.step)) {
+        if (!control_.is_complete(validate != nullptr)) {
             add_point(validate);
             tell();
         }

@@ -32,6 +32,7 @@ struct TrainingState {
     double part = 0;       ///< of the steps or of the time, whichever is further: 0 ... 1
 
     double loss = none;           ///< of the last step
+    double smooth_loss = none;    ///< 0.95 of what it was and 0.05 of the last one
     double gradient_norm = none;  ///< of the last step, before it was clipped
     double validation = none;     ///< the last one
 
@@ -40,7 +41,7 @@ struct TrainingState {
     std::size_t since_best = 0;  ///< validations after it
 
     LossCurve curve;
-    bool has_new_point = false;  ///< in the curve: since the last step
+    bool has_new_point = false;  ///< the curve has more than when this was last told
 
     bool has_new_validation() const { return has_new_point && !std::isnan(curve.validation.back()); }
     /// Whether the last validation is the best one.
@@ -50,6 +51,7 @@ struct TrainingState {
     void visit(F&& f) {
         f("step", step);
         f("seconds", seconds);
+        f("smooth_loss", smooth_loss);
         f("validation", validation);
         f("best", best);
         f("best_step", best_step);

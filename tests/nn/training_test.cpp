@@ -320,7 +320,7 @@ TEST_CASE(
     "training: the observer is told of the start, each step, each new point, and a last one at the end") {
     Guess model;
     nn::SGD sgd(model, {.learning_rate = 0});
-    nn::Training training(model, sgd, {.steps = 5, .validate = {.steps = 4}, .record = {.steps = 2}});
+    nn::Training training(model, sgd, {.steps = 6, .validate = {.steps = 4}, .record = {.steps = 2}});
     std::string seen;
     training.run([&](Tape<double>& tape) { return model.loss(tape); }, [](Tape<double>&) { return 1.0; },
                  [&](const nn::TrainingState& now) {
@@ -330,5 +330,7 @@ TEST_CASE(
                      else if (now.has_new_point)
                          seen += ".";
                  });
-    CHECK(seen == "0!12.34v55v");
+    // At the end what the last point lacks is added.
+    CHECK(training.state().curve.step == std::vector<double>{0, 2, 4, 6});
+    CHECK(seen == "0!12.34v56.6v");
 }

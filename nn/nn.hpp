@@ -4,6 +4,7 @@
 
 #include "nn/adagrad.hpp"
 #include "nn/adam.hpp"
+#include "nn/array_list.hpp"
 #include "nn/attention.hpp"
 #include "nn/checkpointing.hpp"
 #include "nn/class_loss.hpp"
@@ -20,6 +21,7 @@
 #include "nn/layer_norm.hpp"
 #include "nn/layer_norm_lstm_cell.hpp"
 #include "nn/layers.hpp"
+#include "nn/lbfgs.hpp"
 #include "nn/linear.hpp"
 #include "nn/loss.hpp"
 #include "nn/lstm_cell.hpp"

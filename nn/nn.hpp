@@ -42,6 +42,7 @@
 #include "nn/sequential.hpp"
 #include "nn/sgd.hpp"
 #include "nn/state.hpp"
+#include "nn/state_file.hpp"
 #include "nn/stream.hpp"
 #include "nn/truncated_bptt.hpp"
 #include "nn/unroll.hpp"

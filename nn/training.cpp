@@ -1,6 +1,7 @@
 #include "nn/training.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "nn/options.hpp"
 
@@ -33,6 +34,10 @@ void TrainingControl::read_clock() {
     state.seconds = Seconds(Clock::now() - started_).count();
     const double by_steps = options.steps > 0 ? real(state.step) / real(options.steps) : 1;
     state.part = std::min(1.0, std::max(by_steps, state.seconds / options.seconds));
+}
+
+bool TrainingControl::has_checkpoint() const {
+    return !options.checkpoint.empty() && std::filesystem::exists(options.checkpoint);
 }
 
 std::optional<TrainingEnd> TrainingControl::end() const {
@@ -81,6 +86,7 @@ void TrainingControl::step_done(double loss, double gradient_norm) {
     state.loss = loss;
     state.smooth_loss = state.step == 1 ? loss : 0.95 * state.smooth_loss + 0.05 * loss;
     state.gradient_norm = gradient_norm;
+    state.left_out += !std::isfinite(gradient_norm);
     state.loss_sum += loss;
     ++state.loss_count;
 }

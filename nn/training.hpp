@@ -13,6 +13,7 @@
 #include "nn/clip.hpp"
 #include "nn/module.hpp"
 #include "nn/optimizer.hpp"
+#include "nn/state_file.hpp"
 #include "nn/training_state.hpp"
 
 // A training loop. All that it does to a model is this:
@@ -43,6 +44,8 @@ struct TrainingOptions {
     std::size_t accumulate = 1;
     /// To which gradients are clipped.
     double max_norm = std::numeric_limits<double>::infinity();
+    /// Of a gradient that isn't finite: `leave` leaves the step out.
+    NonFinite non_finite = NonFinite::raise;
     /// A schedule, schedule(step); without one the optimizer keeps the rate that it has.
     std::function<double(std::size_t)> learning_rate = {};
 
@@ -79,6 +82,8 @@ public:
     /// Goes on where the state is.
     void start_clock();
     std::optional<TrainingEnd> end() const;
+
+    bool has_checkpoint() const;
 
     /// Whether it has become time with the last step.
     bool is_due(const Every& every) const;
@@ -152,6 +157,14 @@ public:
     Training(Model& model, Opt& optimizer, TrainingOptions options = {}, Others others = {})
         : model_(model), optimizer_(optimizer), control_(std::move(options)), others_(std::move(others)) {}
 
+    /// Goes on from the checkpoint, if there is one; whether there is. Throws FileError, with everything as it was, if it isn't of
+    /// such a run.
+    bool resume() {
+        if (!control_.has_checkpoint()) return false;
+        load(*this, control_.options.checkpoint);
+        return true;
+    }
+
     /// Each loss is a scalar, on a tape that was cleared; the model is in training mode. A validation is any number; nothing is
     /// recorded, the model is in evaluation mode. `observe` is called at the start, after every step, and at the end if
     /// that added to the curve.
@@ -218,11 +231,11 @@ private:
         }
         double norm = 0;
         try {
-            norm = clip_grad_norm(model_, options.max_norm);
+            norm = clip_grad_norm(model_, options.max_norm, options.non_finite);
         } catch (const GradientError& error) {
             control_.rethrow(error);
         }
-        optimizer_.step();
+        if (std::isfinite(norm)) optimizer_.step();
         zero_grad(model_);
         control_.step_done(sum / static_cast<double>(options.accumulate), norm);
     }
@@ -238,7 +251,10 @@ private:
         control_.add_point(validation);
     }
 
-    void save() {}
+    void save() const {
+        const std::string& file = control_.options.checkpoint;
+        if (!file.empty()) nn::save(*this, file);
+    }
 
     Model& model_;
     Opt& optimizer_;

@@ -34,6 +34,7 @@ struct TrainingState {
     double loss = none;           ///< of the last step
     double smooth_loss = none;    ///< 0.95 of what it was and 0.05 of the last one
     double gradient_norm = none;  ///< of the last step, before it was clipped
+    std::size_t left_out = 0;     ///< steps whose gradient wasn't finite
     double validation = none;     ///< the last one
 
     double best = none;          ///< validation so far
@@ -51,7 +52,10 @@ struct TrainingState {
     void visit(F&& f) {
         f("step", step);
         f("seconds", seconds);
+        f("loss", loss);
         f("smooth_loss", smooth_loss);
+        f("gradient_norm", gradient_norm);
+        f("left_out", left_out);
         f("validation", validation);
         f("best", best);
         f("best_step", best_step);

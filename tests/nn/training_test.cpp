@@ -1,6 +1,9 @@
 #include "nn/training.hpp"
 
+#include <array>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <stdexcept>
@@ -11,6 +14,7 @@
 #include "nn/nn.hpp"
 #include "tests/catch.hpp"
 #include "tests/nn/numbers.hpp"
+#include "tests/temporary_directory.hpp"
 
 using namespace numbers;
 using xtape::NoRecording;
@@ -148,6 +152,18 @@ TEST_CASE("training: a gradient that isn't finite names the step and the paramet
     }),
                       Contains("[Training] in step 2: ") && Contains("the gradient of w is not finite"));
     CHECK(model.value() == 0);
+}
+
+TEST_CASE("training: a step whose gradient isn't finite can be left out") {
+    Guess model;
+    nn::SGD sgd(model, {.learning_rate = 0.1});
+    nn::Training training(model, sgd, {.steps = 4, .non_finite = nn::NonFinite::leave});
+    std::size_t step = 0;
+    training.run([&](Tape<double>& tape) {
+        return step++ == 0 ? Var<double>(sum(sqrt(tape.watch(model.w)))) : model.loss(tape);
+    });
+    CHECK(training.state().left_out == 1);
+    CHECK(3 - model.value() == Approx(3 * std::pow(0.8, 3)));
 }
 
 TEST_CASE("training: options out of range are refused") {
@@ -333,4 +349,181 @@ TEST_CASE(
     // At the end what the last point lacks is added.
     CHECK(training.state().curve.step == std::vector<double>{0, 2, 4, 6});
     CHECK(seen == "0!12.34v56.6v");
+}
+
+// ---- checkpoints -------------------------------------------------------------------------------------------------
+
+namespace {
+
+using Bits = std::vector<std::uint64_t>;
+
+/// A run with everything that changes on the way: dropout, shuffled batches, a state carried from step to step, and a
+/// learning rate that depends on validations.
+struct Run {
+    static constexpr std::size_t N = 10, T = 3, D = 2, H = 3, steps = 14;
+
+    struct Model {
+        using value_type = float;
+        Model(nn::Engine& engine, nn::Engine& of_dropout)
+            : cell(D, H, engine), dropout(0.3, of_dropout), head(H, 1, engine) {}
+        template <class F>
+        void visit(F&& f) {
+            f("cell", cell);
+            f("dropout", dropout);
+            f("head", head);
+        }
+        nn::GRUCell<float> cell;
+        nn::Dropout dropout;
+        nn::Linear<float> head;
+    };
+
+    /// What the seed decides is overwritten when a run is resumed.
+    explicit Run(std::uint64_t seed) : start(seed), drops(seed), model(start, drops) {
+        nn::Engine numbers(17);
+        const Sequence drawn = random(numbers, std::array{T, N, D});
+        xs = xt::cast<float>(drawn);
+    }
+
+    Var<float> loss(Tape<float>& tape) {
+        const auto rows = nn::batch_of(xs, batches.next(), 1);  // always of 5
+        const Var<float> inputs = tape.constant(rows);
+        const auto last = nn::unroll(model.cell, inputs, carried).outputs[-1];
+        return nn::mse(model.head(model.dropout(last)),
+                       tape.constant(xt::xtensor<float, 2>(xt::view(rows, 0, xt::all(), xt::range(0, 1)))));
+    }
+    double validate(Tape<float>& tape) const {
+        const auto outputs = nn::unroll(model.cell, tape.constant(xs)).outputs;
+        return mean(square(model.head(model.dropout(outputs)))).item();
+    }
+
+    /// Until its end, or until `stop_after` steps are done, or until a loss throws after so many steps.
+    void train(const std::string& file, bool resume, std::size_t stop_after = 1000,
+               std::size_t throw_after = 1000) {
+        nn::Adam adam(model, {.learning_rate = 1e-2, .amsgrad = true});
+        nn::Training training(model, adam,
+                              {.steps = steps,
+                               .accumulate = 2,
+                               .max_norm = 0.5,
+                               .validate = {.steps = 3},
+                               .record = {.steps = 2},
+                               .stop = [&] { return done >= stop_after; },
+                               .checkpoint = file,
+                               .save = {.steps = 1}},
+                              [&](auto& f) {
+                                  f("batches", batches);
+                                  f("drops", drops);
+                                  f("carried", carried);
+                                  f("plateau", plateau);
+                              });
+        if (resume) REQUIRE(training.resume());
+        training.run(
+            [&](Tape<float>& tape) {
+                if (training.state().step == throw_after) throw std::domain_error("power failure");
+                return loss(tape);
+            },
+            [&](Tape<float>& tape) { return validate(tape); },
+            [&](const nn::TrainingState& now) {
+                done = now.step;
+                if (now.has_new_validation()) adam.set_learning_rate(plateau(now.validation));
+            });
+        const nn::TrainingState& state = training.state();
+        for (const std::vector<double>* const column :
+             {&state.curve.step, &state.curve.training, &state.curve.validation})
+            for (const double number : *column) bits.push_back(std::bit_cast<std::uint64_t>(number));
+        nn::for_each_parameter(model, [&](const xtape::Parameter<float>& parameter) {
+            for (std::size_t k = 0; k < parameter.size(); ++k)
+                bits.push_back(std::bit_cast<std::uint32_t>(parameter.data()[k]));
+        });
+        for (const double number :
+             {state.best, state.smooth_loss, state.loss, adam.learning_rate(),
+              static_cast<double>(state.best_step), static_cast<double>(state.since_best)})
+            bits.push_back(std::bit_cast<std::uint64_t>(number));
+        bits.push_back(drops());
+        bits.push_back(batches.next()[0]);
+    }
+
+    nn::Engine start, drops;
+    Model model;
+    nn::Batches batches{N, {.size = 5, .seed = 3}};
+    nn::CarriedState<Var<float>> carried;
+    nn::ReduceLROnPlateau plateau{{.learning_rate = 1e-2, .factor = 0.5, .patience = 0, .threshold = 0.05}};
+    xt::xtensor<float, 3> xs;
+    std::size_t done = 0;
+    Bits bits;  // what came of it
+};
+
+}  // namespace
+
+TEST_CASE("training: stopped after any step and resumed, a run is the unbroken one bit by bit") {
+    const TemporaryDirectory directory;
+    Run unbroken(1);
+    unbroken.train(directory / "unbroken.safetensors", false);
+    REQUIRE(unbroken.plateau.learning_rate() < 1e-2);  // so that it matters
+    for (std::size_t step = 0; step <= Run::steps; ++step) {
+        CAPTURE(step);
+        const std::string file = directory / "run.safetensors";
+        Run stopped(1), resumed(2);
+        stopped.train(file, false, step);
+        CHECK(stopped.done == step);
+        CHECK((stopped.bits == unbroken.bits) == (step == Run::steps));
+        resumed.train(file, true);
+        CHECK(resumed.bits == unbroken.bits);
+    }
+}
+
+TEST_CASE(
+    "training: killed after any step, a run goes on from its checkpoint, and is the unbroken one bit by "
+    "bit") {
+    const TemporaryDirectory directory;
+    Run unbroken(1);
+    unbroken.train(directory / "unbroken.safetensors", false);
+    for (std::size_t step = 1; step < Run::steps; ++step) {
+        CAPTURE(step);
+        const std::string file = directory / "run.safetensors";
+        Run killed(1), resumed(2);
+        CHECK_THROWS_AS(killed.train(file, false, 1000, step), std::domain_error);
+        resumed.train(file, true);
+        CHECK(resumed.bits == unbroken.bits);
+    }
+}
+
+TEST_CASE("training: a run that is over ends again for the same reason, without a step") {
+    const TemporaryDirectory directory;
+    const nn::TrainingOptions options{
+        .steps = 100, .validate = {.steps = 2}, .patience = 2, .checkpoint = directory / "run.safetensors"};
+    for (int run = 0; run < 2; ++run) {
+        Guess model;
+        nn::SGD sgd(model, {.learning_rate = 0});
+        nn::Training training(model, sgd, options);
+        CHECK(training.resume() == (run == 1));
+        int losses = 0;
+        const nn::TrainingEnd end = training.run(
+            [&](Tape<double>& tape) {
+                ++losses;
+                return model.loss(tape);
+            },
+            [](Tape<double>&) { return 1.0; });
+        CHECK(end == nn::TrainingEnd::patience);
+        CHECK(losses == (run == 0 ? 4 : 0));
+        CHECK(training.state().step == 4);
+        CHECK(training.state().curve.step == std::vector<double>{0, 2, 4});
+    }
+}
+
+TEST_CASE("training: the checkpoint of another model is refused, and nothing has changed") {
+    const TemporaryDirectory directory;
+    const std::string file = directory / "run.safetensors";
+    Guess model;
+    nn::SGD sgd(model, {.learning_rate = 0.1});
+    nn::Training training(model, sgd, {.steps = 1, .checkpoint = file});
+    training.run([&](Tape<double>& tape) { return model.loss(tape); });
+
+    nn::Engine engine(1);
+    nn::Linear<double> other(2, 1, engine);
+    const xt::xarray<double> before = other.weight.value();
+    nn::SGD of_other(other);
+    nn::Training fails(other, of_other, {.checkpoint = file});
+    CHECK_THROWS_WITH(fails.resume(), Contains(file) && Contains("model.weight") && Contains("model.w"));
+    CHECK((before == other.weight.value()));
+    CHECK(fails.state().step == 0);
 }

@@ -11,7 +11,6 @@
 
 #include "autograd/autograd.hpp"
 #include "examples/adding_sequences.hpp"
-#include "examples/chart.hpp"
 #include "examples/format.hpp"
 #include "examples/long_memory.hpp"
 #include "examples/training.hpp"
@@ -36,50 +35,43 @@ struct Settings {
 };
 
 template <class Cell>
-LearningCurve learn(const std::string& name, const Settings& s, const Interrupt& interrupt) {
+void learn(const std::string& name, const Settings& s, Learning& learning) {
     constexpr std::size_t test_size = 500;
     nn::Engine engine(s.training.seed);
     const AddingSequences test(s.length, test_size, engine);
     Adder<Cell> model(s.training.hidden, engine);
     if (!s.plain_start) remember_for(s.length, model.cell, engine);
-    const LearningCurve curve = train(
-        name, model, s.training, interrupt,
+    const LearningCurve& curve = learning.train(
+        name, model,
         [&](Tape<float>& tape) {
             return model.loss(tape, AddingSequences(s.length, s.training.batch, engine));
         },
         [&](Tape<float>& tape) { return model.loss(tape, test).item(); });
-    std::printf("%s: test error %.4f after %.0f steps in %.1f s; always saying 1 has %.4f\n", name.c_str(),
-                curve.test.back(), curve.step.back(), curve.seconds, AddingSequences::baseline);
-    return curve;
+    std::printf("%s: test error %.4f after %zu steps in %.1f s; always saying 1 has %.4f\n", name.c_str(),
+                curve.test(), curve.steps(), curve.seconds(), AddingSequences::baseline);
 }
 
 int learn_and_report(const Settings& s) {
-    check_picture(s.training.picture);
+    Learning learning(s.training,
+                      {.title = "The adding problem over " + std::to_string(s.length) + " time steps",
+                       .test = "mean square error on 500 new sequences",
+                       .log_y = true,
+                       .levels = {{"always saying 1", AddingSequences::baseline}}});
     std::printf(
         "adding problem: %zu steps, batch %zu, %zu hidden units; always saying 1 has an error of %.4f\n",
         s.length, s.training.batch, s.training.hidden, AddingSequences::baseline);
-    const Interrupt interrupt;
-    LearningChart chart;
-    chart.title = "The adding problem over " + std::to_string(s.length) + " time steps";
-    chart.caption =
+    std::string caption =
         "Two numbers of a sequence are marked; after the last step a network is to say their sum. Who "
         "always says 1 (dashed) has looked at none of them, who is below has remembered. At the end of the "
         "training the error is";
-    chart.test = "mean square error on 500 new sequences";
-    chart.log_y = true;
-    chart.levels = {{"always saying 1", AddingSequences::baseline}};
     for (const std::string& cell : s.cells) {
-        if (interrupt.requested()) break;
-        chart.curves.push_back(with_cell(cell, [&]<class Cell>(std::type_identity<Cell>) {
-            return learn<Cell>(upper(cell), s, interrupt);
-        }));
-        const LearningCurve& curve = chart.curves.back();
-        chart.caption += format("%s %.4f (%s)", chart.curves.size() == 1 ? "" : ",", curve.test.back(),
-                                curve.name.c_str());
+        if (learning.interrupted()) break;
+        with_cell(cell, [&]<class Cell>(std::type_identity<Cell>) { learn<Cell>(upper(cell), s, learning); });
+        const LearningCurve& curve = learning.curves().back();
+        caption +=
+            format("%s %.4f (%s)", caption.ends_with("is") ? "" : ",", curve.test(), curve.name.c_str());
     }
-    chart.caption += ".";
-    save_and_draw(chart, s.training.picture);
-    return interrupt.exit_code();
+    return learning.report(caption + ".");
 }
 
 int program(int argc, char** argv) {

@@ -6,11 +6,13 @@
 //     char_lm --start char_lm.safetensors --steps 0 --temperature 0.5     writes without learning
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
 #include <numbers>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -21,10 +23,12 @@
 #include "examples/chart.hpp"
 #include "examples/command_line.hpp"
 #include "examples/csv.hpp"
+#include "examples/format.hpp"
 #include "examples/interrupt.hpp"
 #include "examples/parameter_file.hpp"
 #include "examples/progress.hpp"
 #include "examples/text.hpp"
+#include "examples/training.hpp"
 #include "examples/utf8.hpp"
 #include "nn/nn.hpp"
 
@@ -65,22 +69,19 @@ double bits_per_symbol(const CharModel<Cell>& model, Tape<float>& tape,
                        const std::vector<std::vector<Symbol>>& pieces) {
     constexpr std::size_t steps_at_once = 128;
     const std::size_t batch = pieces.size(), length = pieces[0].size() - 1;
-    nn::CarriedState<typename Cell::State> carried;
-    std::vector<Symbol> inputs, targets;
+    typename CharModel<Cell>::State carried;
     double nats = 0;
     for (std::size_t start = 0; start < length; start += steps_at_once) {
-        const std::size_t end = std::min(length, start + steps_at_once);
-        inputs.clear();
-        targets.clear();
-        for (std::size_t t = start; t < end; ++t) {
-            for (const std::vector<Symbol>& piece : pieces) {
-                inputs.push_back(piece[t]);
-                targets.push_back(piece[t + 1]);
+        const std::size_t steps = std::min(length - start, steps_at_once);
+        xt::xtensor<Symbol, 2> inputs(std::array{steps, batch}), targets(std::array{steps, batch});
+        for (std::size_t t = 0; t < steps; ++t) {
+            for (std::size_t b = 0; b < batch; ++b) {
+                inputs(t, b) = pieces[b][start + t];
+                targets(t, b) = pieces[b][start + t + 1];
             }
         }
         tape.clear();
-        const NoRecording evaluation(tape);
-        nats += nn::cross_entropy(model(tape, inputs, batch, carried), targets, nn::Reduction::sum).item();
+        nats += nn::cross_entropy(model(tape, inputs, carried), targets, nn::Reduction::sum).item();
     }
     return nats / static_cast<double>(batch * length) / std::numbers::ln2;
 }
@@ -90,14 +91,15 @@ template <class Cell>
 std::string write_sample(const CharModel<Cell>& model, Tape<float>& tape, const Vocabulary& vocabulary,
                          const Settings& s, const Interrupt& interrupt) {
     std::mt19937_64 random(s.seed);
-    nn::CarriedState<typename Cell::State> carried;
+    typename CharModel<Cell>::State carried;
     std::vector<Symbol> next = vocabulary.symbols(s.prime.empty() ? "\n" : s.prime);
     std::string text;
     std::vector<double> weights(vocabulary.size());
     while (text.size() < s.sample && !interrupt.requested()) {
         tape.clear();
         const NoRecording evaluation(tape);
-        const Var<float> scores = model(tape, next, 1, carried)[-1][0];  // (V)
+        const Var<float> scores =
+            model(tape, xt::adapt(next, std::array{next.size(), std::size_t{1}}), carried)[-1][0];  // (V)
         const auto values = scores.value();
         const float best = *std::max_element(values.begin() + 1, values.end());
         weights[0] = 0;  // bytes that the training part doesn't hold
@@ -112,39 +114,36 @@ std::string write_sample(const CharModel<Cell>& model, Tape<float>& tape, const 
 
 // ---- training ----------------------------------------------------------------------------------------------------
 
-/// What is remembered of a run: a row for each hundredth of it; the held-out part is looked at less often (NaN).
-struct Log {
-    std::vector<double> step, seconds, train, held_out;
+constexpr double bit = std::numbers::ln2;  // in nats
 
-    void add(std::size_t at, double time, double train_bits, double held_out_bits) {
-        step.push_back(static_cast<double>(at));
-        seconds.push_back(time);
-        train.push_back(train_bits);
-        held_out.push_back(held_out_bits);
-    }
-};
+std::vector<double> in_bits(std::vector<double> nats) {
+    for (double& number : nats) number /= bit;
+    return nats;
+}
 
-void draw_log(const Log& log, double bigram_bits, const Settings& s, const std::string& caption) {
+void draw_curve(const nn::LossCurve& curve, double bigram_bits, const Settings& s,
+                const std::string& caption) {
     Panel panel{"", "training step", "bits per character", false, Corner::top_right, {}};
-    panel.series = {{"training part", log.step, log.train, Series::Style::line, 0},
-                    {"held-out part", log.step, log.held_out, Series::Style::line, 1}};
+    panel.series = {{"training part", curve.step, in_bits(curve.training), Series::Style::line, 0},
+                    {"held-out part", curve.step, curve.validation, Series::Style::line, 1}};
     panel.series[1].y.front() = std::nan("");  // before training: it would flatten the rest
     panel.series.push_back({"bigram entropy of the held-out part",
-                            {log.step.front(), log.step.back()},
+                            {curve.step.front(), curve.step.back()},
                             {bigram_bits, bigram_bits},
                             Series::Style::reference});
-    std::string name = s.cell;
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::toupper(c); });
-    draw({"Learning to predict the next character: " + name + ", H = " + std::to_string(s.hidden),
+    draw({format("Learning to predict the next character: %s, H = %zu", upper(s.cell).c_str(), s.hidden),
           caption,
           {panel}},
          s.picture);
 }
 
 /// The learning rate rises over the first fiftieth of the run and falls along a cosine to a fiftieth of its value.
-double learning_rate(const Settings& s, double fraction) {
-    const double rise = std::min(1.0, 50 * fraction + 0.02);
-    return s.learning_rate * rise * (0.02 + 0.98 * 0.5 * (1 + std::cos(std::numbers::pi * fraction)));
+double learning_rate(const Settings& s, double part) {
+    const nn::CosineAnnealingLR fall{
+        .learning_rate = s.learning_rate, .steps = 1000, .min_rate = s.learning_rate / 50};
+    const nn::LinearLR rise{.steps = 20, .start_factor = 0.02};
+    const auto thousandths = static_cast<std::size_t>(1000 * part);
+    return fall(thousandths) * rise(thousandths);
 }
 
 struct Data {
@@ -155,7 +154,6 @@ struct Data {
 
 template <class Cell>
 int train(const Settings& s, Data data) {
-    using State = typename Cell::State;
     const Bigram bigram(data.train, data.vocabulary.size());
     const double bigram_bits = bigram.bits(data.held_out);
     const std::size_t held_out_size = data.held_out.size() * data.held_out[0].size();
@@ -163,7 +161,7 @@ int train(const Settings& s, Data data) {
         "text:  %s\n       %zu bytes to learn from, %zu held out in %zu pieces, %zu different bytes\n",
         printable(s.text).c_str(), data.train.size(), held_out_size, data.held_out.size(),
         data.vocabulary.size() - 1);
-    Windows windows(std::move(data.train), s.batch, s.window, s.seed);
+    nn::Windows windows(std::move(data.train), {s.batch, s.window, s.seed});
 
     nn::Engine engine(s.seed);
     CharModel<Cell> model(data.vocabulary.size(), s.embedding, s.hidden, engine);
@@ -172,89 +170,63 @@ int train(const Settings& s, Data data) {
     std::printf("model: %s, %zu hidden units, %zu parameters; batch %zu, windows of %zu\n", s.cell.c_str(),
                 s.hidden, nn::parameter_count(model), s.batch, s.window);
 
-    nn::Adam<float> adam(model, {.learning_rate = s.learning_rate});
-    nn::CarriedState<State> carried;
-    Tape<float> tape;
+    nn::Adam<float> adam(model);
     const Interrupt interrupt;
-    const auto held_out_bits = [&] { return bits_per_symbol(model, tape, data.held_out); };
-    const auto save_all = [&] { save_parameters(s.beside_picture(".safetensors"), model, name); };
-
-    Log log;
-    const double before = held_out_bits();
-    log.add(0, 0, std::nan(""), before);
-    std::printf("held-out part: %.3f bits/char before training; a bigram model needs %.3f\n", before,
-                bigram_bits);
-
-    Progress progress;
-    std::size_t step = 0, counted = 0;
-    double fraction = 0, bits_sum = 0, smooth = 0;
-    double after = before;
-    while (fraction < 1 && s.steps > 0 && !interrupt.requested()) {
-        tape.clear();
-        const Windows::Window& window = windows.next();
-        if (window.starts_anew) carried.forget();
-        const Var<float> loss =
-            nn::cross_entropy(model(tape, window.inputs, s.batch, carried), window.targets);
-        backward(loss);
-        nn::clip_grad_norm(model, s.clip);
-        adam.set_learning_rate(learning_rate(s, fraction));
-        adam.step();
-        nn::zero_grad(model);
-        ++step;
-
-        const double bits = loss.item() / std::numbers::ln2;
-        bits_sum += bits;
-        ++counted;
-        smooth = step == 1 ? bits : 0.95 * smooth + 0.05 * bits;
-        const double done = std::max(static_cast<double>(step) / static_cast<double>(s.steps),
-                                     s.minutes > 0 ? progress.seconds() / (60 * s.minutes) : 0.0);
-        char text[64];
-        std::snprintf(text, sizeof text, "%.3f bits/char", smooth);
-        progress.update(done, step, text);
-        const auto passes = [&](double parts) {
-            return std::floor(done * parts) > std::floor(fraction * parts);
-        };
-        const bool report = passes(10) || interrupt.requested(), remember = report || passes(100);
-        fraction = done;
-        if (report) {
-            after = held_out_bits();
-            std::snprintf(text, sizeof text, "      held-out part: %.3f bits/char", after);
-            progress.note("step " + std::to_string(step) + text);
-            save_all();
-        }
-        if (remember) {
-            log.add(step, progress.seconds(), bits_sum / static_cast<double>(counted),
-                    report ? after : std::nan(""));
-            bits_sum = 0;
-            counted = 0;
-        }
+    nn::Training training(model, adam,
+                          {.steps = s.steps,
+                           .seconds = s.minutes > 0 ? 60 * s.minutes : INFINITY,
+                           .max_norm = s.clip,
+                           .validate = {.parts = 10},
+                           .record = {.parts = 100},
+                           .stop = [&] { return interrupt.requested(); }});
+    const fs::path parameters = s.beside_picture(".safetensors"), numbers = s.beside_picture(".csv");
+    std::optional<CsvLog> log;
+    if (s.steps > 0) {
+        log.emplace(numbers, std::vector<std::string>{"step", "seconds", "train bits/char",
+                                                      "held-out bits/char", "bigram bits/char"});
     }
+    typename CharModel<Cell>::State carried;
+    Progress progress({s.batch * s.window, "chars"});
+    training.run(
+        [&](Tape<float>& tape) { return model.loss(tape, windows.next(), carried); },
+        [&](Tape<float>& tape) { return bits_per_symbol(model, tape, data.held_out); },
+        [&](const nn::TrainingState& now) {
+            adam.set_learning_rate(learning_rate(s, now.part));
+            progress.update(now.part, now.step, format("%.3f bits/char", now.smooth_loss / bit));
+            const auto& [step, seconds, train, held_out] = now.curve;
+            if (log && now.has_new_point)
+                log->add({step.back(), seconds.back(), train.back() / bit, held_out.back(), bigram_bits});
+            if (!now.has_new_validation()) return;
+            if (now.step == 0) {
+                progress.note(
+                    format("held-out part: %.3f bits/char before training; a bigram model needs %.3f",
+                           now.validation, bigram_bits));
+            } else {
+                progress.note(
+                    format("step %zu      held-out part: %.3f bits/char", now.step, now.validation));
+                save_parameters(parameters, model, name);
+            }
+        });
     progress.finish();
 
-    char result[256];
-    std::snprintf(
-        result, sizeof result,
+    const nn::LossCurve& curve = training.state().curve;
+    const double before = curve.validation.front(), after = curve.validation.back();
+    const std::string result = format(
         "Held-out part: %.3f bits/char before, %.3f after %zu steps in %.0f s; %.3f %s the bigram entropy of "
         "%.3f.",
-        before, after, step, progress.seconds(), std::abs(bigram_bits - after),
+        before, after, training.state().step, curve.seconds.back(), std::abs(bigram_bits - after),
         after < bigram_bits ? "below" : "above", bigram_bits);
-    std::printf("%s%s\n", interrupt.requested() ? "Interrupted. " : "", result);
+    std::printf("%s%s\n", interrupt.requested() ? "Interrupted. " : "", result.c_str());
     if (s.sample > 0 && !interrupt.requested()) {
-        std::printf("\n---- sample at temperature %g ----\n%s\n----\n\n", s.temperature,
-                    printable(write_sample(model, tape, data.vocabulary, s, interrupt), true).c_str());
+        std::printf(
+            "\n---- sample at temperature %g ----\n%s\n----\n\n", s.temperature,
+            printable(write_sample(model, training.tape(), data.vocabulary, s, interrupt), true).c_str());
     }
-    if (step == 0) return interrupt.exit_code();
+    if (training.state().step == 0) return interrupt.exit_code();
 
-    const fs::path numbers = s.beside_picture(".csv");
-    save_csv(numbers, {{"step", log.step},
-                       {"seconds", log.seconds},
-                       {"train bits/char", log.train},
-                       {"held-out bits/char", log.held_out},
-                       {"bigram bits/char", std::vector<double>(log.step.size(), bigram_bits)}});
-    std::printf("saved: %s (parameters), %s (log)\n", s.beside_picture(".safetensors").c_str(),
-                numbers.c_str());
+    std::printf("saved: %s (parameters), %s (log)\n", parameters.c_str(), numbers.c_str());
     std::fflush(stdout);
-    draw_log(log, bigram_bits, s, result);
+    draw_curve(curve, bigram_bits, s, result);
     std::printf("       %s (picture)\n", s.picture.c_str());
     return interrupt.exit_code();
 }
@@ -270,9 +242,8 @@ int read_and_train(const Settings& s) {
     data.train = data.vocabulary.symbols(corpus.train);
     for (const std::string& piece : corpus.held_out) data.held_out.push_back(data.vocabulary.symbols(piece));
 
-    if (s.cell == "rnn") return train<nn::RNNCell<float>>(s, std::move(data));
-    if (s.cell == "gru") return train<nn::GRUCell<float>>(s, std::move(data));
-    return train<nn::LSTMCell<float>>(s, std::move(data));
+    return with_cell(s.cell,
+                     [&]<class Cell>(std::type_identity<Cell>) { return train<Cell>(s, std::move(data)); });
 }
 
 int program(int argc, char** argv) {

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <string>
-#include <vector>
 
 #include "examples/text.hpp"
 #include "nn/nn.hpp"
@@ -13,6 +12,8 @@ namespace examples {
 /// puts out into a score for each symbol that may come next.
 template <class Cell>
 struct CharModel {
+    using State = xtape::nn::CarriedState<typename Cell::State>;
+
     CharModel(std::size_t vocabulary, std::size_t embedding_size, std::size_t hidden_size,
               xtape::nn::Engine& engine)
         : embedding(xtape::Shape{vocabulary, embedding_size}, "embedding"),
@@ -21,18 +22,23 @@ struct CharModel {
         xtape::nn::normal(embedding, 0.3, engine);
     }
 
-    /// The vectors (T, B, D) of symbols, T×B of them, time-major.
-    xtape::Var<float> embed(xtape::Tape<float>& tape, const std::vector<Symbol>& symbols,
-                            std::size_t batch) const {
-        const std::vector<std::size_t> shape{symbols.size() / batch, batch};
-        return take(tape.watch(embedding), xt::adapt(symbols, shape));
+    /// The vectors (T, B, D) of symbols (T, B).
+    template <class Symbols>
+    xtape::Var<float> embed(xtape::Tape<float>& tape, const Symbols& symbols) const {
+        return take(tape.watch(embedding), symbols);
     }
 
-    /// Scores (T, B, V) of the symbols after `inputs`, which is T×B, time-major; the state is carried on.
-    xtape::Var<float> operator()(xtape::Tape<float>& tape, const std::vector<Symbol>& inputs,
-                                 std::size_t batch,
-                                 xtape::nn::CarriedState<typename Cell::State>& carried) const {
-        return output(xtape::nn::unroll(cell, embed(tape, inputs, batch), carried).outputs);
+    /// Scores (T, B, V) of the symbols after `inputs` (T, B); the state is carried on.
+    template <class Symbols>
+    xtape::Var<float> operator()(xtape::Tape<float>& tape, const Symbols& inputs, State& carried) const {
+        return output(xtape::nn::unroll(cell, embed(tape, inputs), carried).outputs);
+    }
+
+    /// Cross-entropy of what comes next in a window that continues the last one.
+    xtape::Var<float> loss(xtape::Tape<float>& tape, const xtape::nn::Windows<Symbol>::Window& window,
+                           State& carried) const {
+        if (window.starts_anew) carried.forget();
+        return xtape::nn::cross_entropy((*this)(tape, window.inputs, carried), window.targets);
     }
 
     template <class F>

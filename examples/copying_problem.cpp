@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "autograd/autograd.hpp"
-#include "examples/chart.hpp"
 #include "examples/copying_sequences.hpp"
 #include "examples/format.hpp"
 #include "examples/long_memory.hpp"
@@ -81,16 +80,16 @@ double copied(const xt::xtensor<float, 3>& scores, const CopyingSequences& data)
     return static_cast<double>(right) / static_cast<double>(CopyingSequences::copied * batch);
 }
 
+/// Learns, and says how well.
 template <class Cell>
-LearningCurve learn(const std::string& name, const Settings& s, const Interrupt& interrupt,
-                    std::string& caption) {
+std::string learn(const std::string& name, const Settings& s, Learning& learning) {
     constexpr std::size_t test_size = 200;
     nn::Engine engine(s.training.seed);
     const CopyingSequences test(s.delay, test_size, engine);
     Copier<Cell> model(s.training.hidden, engine);
     if (!s.plain_start) remember_for(s.delay + CopyingSequences::copied, model.cell, engine);
-    const LearningCurve curve = train(
-        name, model, s.training, interrupt,
+    const LearningCurve& curve = learning.train(
+        name, model,
         [&](Tape<float>& tape) {
             return model.loss(tape, CopyingSequences(s.delay, s.training.batch, engine));
         },
@@ -98,39 +97,36 @@ LearningCurve learn(const std::string& name, const Settings& s, const Interrupt&
 
     Tape<float> tape;
     const NoRecording evaluation(tape);
-    const double baseline = CopyingSequences::baseline(s.delay);
     const std::string text =
-        format("%.4f nats, %.1f times below the baseline, %.1f %% of the symbols right", curve.test.back(),
-               baseline / curve.test.back(), 100 * copied(model(tape, test).value(), test));
-    std::printf("%s: %s, after %.0f steps in %.1f s\n", name.c_str(), text.c_str(), curve.step.back(),
-                curve.seconds);
-    caption += " " + name + ": " + text + ".";
-    return curve;
+        format("%s: %.4f nats, %.1f times below the baseline, %.1f %% of the symbols right", name.c_str(),
+               curve.test(), CopyingSequences::baseline(s.delay) / curve.test(),
+               100 * copied(model(tape, test).value(), test));
+    std::printf("%s, after %zu steps in %.1f s\n", text.c_str(), curve.steps(), curve.seconds());
+    return text;
 }
 
 int learn_and_report(const Settings& s) {
-    check_picture(s.training.picture);
     const double baseline = CopyingSequences::baseline(s.delay);
+    Learning learning(s.training, {.title = "The copying problem with a delay of " + std::to_string(s.delay) +
+                                            " time steps",
+                                   .test = "nats per step, on 200 new sequences",
+                                   .log_y = true,
+                                   .levels = {{"without a memory: 10 ln 8 / (T + 20)", baseline}}});
     std::printf(
         "copying problem: delay %zu, batch %zu, %zu hidden units\n"
         "knowing when to speak, and guessing what: 10 ln 8 / (T + 20) = %.4f nats per step, %.1f %% of the "
         "symbols\n",
         s.delay, s.training.batch, s.training.hidden, baseline, 100.0 / CopyingSequences::symbols);
-    const Interrupt interrupt;
-    LearningChart chart;
-    chart.title = "The copying problem with a delay of " + std::to_string(s.delay) + " time steps";
-    chart.caption = "Ten symbols are read, and to be said again after the delay.";
-    chart.test = "nats per step, on 200 new sequences";
-    chart.log_y = true;
-    chart.levels = {{"without a memory: 10 ln 8 / (T + 20)", baseline}};
+    std::string caption = "Ten symbols are read, and to be said again after the delay.";
     for (const std::string& cell : s.cells) {
-        if (interrupt.requested()) break;
-        chart.curves.push_back(with_cell(cell, [&]<class Cell>(std::type_identity<Cell>) {
-            return learn<Cell>(upper(cell), s, interrupt, chart.caption);
-        }));
+        if (learning.interrupted()) break;
+        caption +=
+            " " +
+            with_cell(cell, [&]<class Cell>(
+                                std::type_identity<Cell>) { return learn<Cell>(upper(cell), s, learning); }) +
+            ".";
     }
-    save_and_draw(chart, s.training.picture);
-    return interrupt.exit_code();
+    return learning.report(caption);
 }
 
 int program(int argc, char** argv) {

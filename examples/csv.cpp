@@ -1,9 +1,12 @@
 #include "examples/csv.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
+#include <stdexcept>
 
 #include "examples/save.hpp"
 
@@ -51,6 +54,37 @@ std::string csv(const std::vector<Column>& columns) {
 
 void save_csv(const std::filesystem::path& target, const std::vector<Column>& columns) {
     save(target, csv(columns));
+}
+
+CsvLog::CsvLog(const std::filesystem::path& target, const std::vector<std::string>& names) : target_(target) {
+    std::error_code error;  // where there can be no directory there can be no file
+    if (target.has_parent_path()) std::filesystem::create_directories(target.parent_path(), error);
+    errno = 0;
+    out_.open(target, std::ios::binary | std::ios::trunc);
+    std::string row;
+    for (const std::string& name : names) row += (row.empty() ? "" : ",") + field(name);
+    write(row);
+}
+
+void CsvLog::add(const std::vector<double>& numbers) {
+    std::string row;
+    for (const double& number : numbers) {
+        if (&number != numbers.data()) row += ',';
+        append_number(row, number);
+    }
+    write(row);
+}
+
+void CsvLog::add(const std::string& first, const std::vector<double>& numbers) {
+    std::string row = field(first);
+    for (const double number : numbers) append_number(row += ',', number);
+    write(row);
+}
+
+void CsvLog::write(const std::string& row) {
+    out_ << row << '\n' << std::flush;
+    if (!out_)
+        throw std::runtime_error("save: cannot write " + target_.string() + ": " + std::strerror(errno));
 }
 
 }  // namespace examples

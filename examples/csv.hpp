@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -19,5 +20,22 @@ std::string csv(const std::vector<Column>& columns);
 
 /// Saves csv(columns) under `target`. Throws std::runtime_error as save() does.
 void save_csv(const std::filesystem::path& target, const std::vector<Column>& columns);
+
+/// A table that is written row by row, and is there as far as it goes even if the program is killed.
+class CsvLog {
+public:
+    /// Begins the file, and makes its directory if there is none. Throws std::runtime_error if it can't be written.
+    CsvLog(const std::filesystem::path& target, const std::vector<std::string>& names);
+
+    /// A row. Throws std::runtime_error if it can't be written.
+    void add(const std::vector<double>& numbers);
+    void add(const std::string& first, const std::vector<double>& numbers);
+
+private:
+    void write(const std::string& row);
+
+    std::filesystem::path target_;
+    std::ofstream out_;
+};
 
 }  // namespace examples

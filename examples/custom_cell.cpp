@@ -13,7 +13,7 @@
 
 #include "autograd/autograd.hpp"
 #include "examples/adding_sequences.hpp"
-#include "examples/chart.hpp"
+#include "examples/format.hpp"
 #include "examples/training.hpp"
 #include "nn/nn.hpp"
 
@@ -92,65 +92,48 @@ void check_gradient(std::uint64_t seed) {
 
 // ---- the adding problem ------------------------------------------------------------------------------------------
 
-/// Learns until the error is below the goal, or for `most_steps`.
 template <class Cell>
-LearningCurve learn(const std::string& name, const Settings& s, std::size_t most_steps,
-                    const Interrupt& interrupt) {
+const LearningCurve& learn(const std::string& name, const Settings& s, Learning& learning) {
     constexpr std::size_t test_size = 500;
     nn::Engine engine(s.training.seed);
     const AddingSequences test(s.length, test_size, engine);
     Adder<Cell> model(s.training.hidden, engine);
-    TrainingOptions options = s.training;
-    options.steps = most_steps;
-    const LearningCurve curve = train(
-        name, model, options, interrupt,
+    const LearningCurve& curve = learning.train(
+        name, model,
         [&](Tape<float>& tape) {
             return model.loss(tape, AddingSequences(s.length, s.training.batch, engine));
         },
         [&](Tape<float>& tape) { return model.loss(tape, test).item(); });
-    std::printf("%s: test error %.4f after %.0f steps in %.1f s (%s)\n", name.c_str(), curve.test.back(),
-                curve.step.back(), curve.seconds,
-                curve.test.back() < s.training.goal ? "solved" : "not solved");
+    std::printf("%s: test error %.4f after %zu steps in %.1f s (%s)\n", name.c_str(), curve.test(),
+                curve.steps(), curve.seconds(), curve.test() < *s.training.goal ? "solved" : "not solved");
     return curve;
 }
 
-// ---- the report --------------------------------------------------------------------------------------------------
-
 int check_and_learn(const Settings& s) {
     const TrainingOptions& options = s.training;
-    check_picture(options.picture);
+    Learning learning(options,
+                      {.title = "The adding problem over " + std::to_string(s.length) + " time steps",
+                       .test = "mean square error on 500 new sequences",
+                       .log_y = true,
+                       .levels = {{"always saying 1", AddingSequences::baseline}, {"goal", *options.goal}}});
     check_gradient(options.seed);
     std::printf("gradient check: the minimal gated unit agrees with finite differences\n");
 
     std::printf("adding problem: %zu steps, batch %zu, %zu hidden units; baseline %.3f, goal %g\n", s.length,
-                options.batch, options.hidden, AddingSequences::baseline, options.goal);
-    const Interrupt interrupt;
-    LearningChart chart;
-    chart.curves = {learn<MinimalGatedUnit<float>>("minimal gated unit", s, options.steps, interrupt)};
-    const auto longer = 4 * static_cast<std::size_t>(chart.curves[0].step.back());
-    if (!interrupt.requested())
-        chart.curves.push_back(learn<nn::RNNCell<float>>("RNN", s, longer, interrupt));
-
-    char text[200];
-    chart.levels = {{"always saying 1", AddingSequences::baseline}, {"goal", options.goal}};
-    chart.title = "The adding problem over " + std::to_string(s.length) + " time steps";
-    chart.test = "mean square error on 500 new sequences";
-    chart.log_y = true;
-    std::snprintf(text, sizeof text, "The unit is at %.4f after %.0f training steps",
-                  chart.curves[0].test.back(), chart.curves[0].step.back());
-    chart.caption =
+                options.batch, options.hidden, AddingSequences::baseline, *options.goal);
+    const LearningCurve unit = learn<MinimalGatedUnit<float>>("minimal gated unit", s, learning);
+    std::string caption = format(
         "Two numbers of a sequence are marked; after the last step the cell is to say their sum. A gated "
-        "cell can hold a number until the end, and its gradient reaches back to where it was read. " +
-        std::string(text);
-    if (chart.curves.size() > 1) {
-        std::snprintf(text, sizeof text, ", the RNN, trained in the same way, at %.4f after %.0f",
-                      chart.curves[1].test.back(), chart.curves[1].step.back());
-        chart.caption += text;
+        "cell can hold a number until the end, and its gradient reaches back to where it was read. The "
+        "unit is at %.4f after %zu training steps",
+        unit.test(), unit.steps());
+    if (!learning.interrupted()) {
+        learning.set_steps(4 * unit.steps());
+        const LearningCurve& rnn = learn<nn::RNNCell<float>>("RNN", s, learning);
+        caption += format(", the RNN, trained in the same way, at %.4f after %zu", rnn.test(), rnn.steps());
     }
-    chart.caption += ".";
-    save_and_draw(chart, options.picture);
-    if (interrupt.requested()) return interrupt.exit_code();
-    return chart.curves[0].test.back() < options.goal ? 0 : 1;
+    const int exit_code = learning.report(caption + ".");
+    return exit_code == 0 && unit.test() >= *options.goal ? 1 : exit_code;
 }
 
 int program(int argc, char** argv) {

@@ -301,13 +301,17 @@ int learn_and_report(const Settings& s, const TimeSeries& series) {
         for (float& x : xs) x = static_cast<float>(s.noise) * normal(engine);
         return xs;
     };
-    const Interrupt interrupt;
-    LearningChart learning;
-    learning.curves = {train(
-        upper(s.cell), model, s.training, interrupt,
-        [&](Tape<float>& tape) { return model.loss(tape, draw(), draw_noise()); },
-        [&](Tape<float>&) { return errors(ahead(held_out, 1), values, held_out)[0]; })};
-    const LearningCurve& curve = learning.curves[0];
+    LearningChart chart{.title = "Learning to forecast " + series.name + " one step ahead",
+                        .test = "error one step ahead"};
+    for (const Study& one : studies) chart.levels.push_back({one.name, one.by_distance[0]});
+    const fs::path picture = s.training.picture;
+    TrainingOptions options = s.training;
+    options.picture =
+        picture.parent_path() / (picture.stem().string() + "_learning" + picture.extension().string());
+    Learning learning(options, chart);
+    const LearningCurve& curve = learning.train(
+        upper(s.cell), model, [&](Tape<float>& tape) { return model.loss(tape, draw(), draw_noise()); },
+        [&](Tape<float>&) { return errors(ahead(held_out, 1), values, held_out)[0]; });
     studies.push_back(study(curve.name, values, s, ahead));
 
     std::printf("root of the mean square error on the held-out part, so many steps ahead:\n%24s", "");
@@ -320,20 +324,11 @@ int learn_and_report(const Settings& s, const TimeSeries& series) {
         for (const std::size_t k : distances) std::printf(" %8.3f", one.by_distance[k - 1]);
         std::printf("\n");
     }
-    std::printf("%s: trained for %.0f steps in %.1f s\n", curve.name.c_str(), curve.step.back(),
-                curve.seconds);
+    std::printf("%s: trained for %zu steps in %.1f s\n", curve.name.c_str(), curve.steps(), curve.seconds());
     report(s, series, studies);
 
-    learning.title = "Learning to forecast " + series.name + " one step ahead";
-    learning.caption =
-        "Root of the mean square error on the held-out part, which decides nothing about the training.";
-    learning.test = "error one step ahead";
-    for (std::size_t k = 0; k + 1 < studies.size(); ++k)
-        learning.levels.push_back({studies[k].name, studies[k].by_distance[0]});
-    const fs::path picture = s.training.picture;
-    save_and_draw(learning, picture.parent_path() /
-                                (picture.stem().string() + "_learning" + picture.extension().string()));
-    return interrupt.exit_code();
+    return learning.report(
+        "Root of the mean square error on the held-out part, which decides nothing about the training.");
 }
 
 void check_sizes(const Settings& s, std::size_t size) {

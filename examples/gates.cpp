@@ -59,30 +59,21 @@ constexpr std::size_t most_recorded = 1000;  ///< steps of each piece
 
 // ---- training ----------------------------------------------------------------------------------------------------
 
-void train(Model& model, Windows windows, const Settings& s, const Interrupt& interrupt) {
-    nn::Adam<float> adam(model, {.learning_rate = s.learning_rate});
-    nn::CarriedState<nn::LSTMCell<float>::State> carried;
-    Tape<float> tape;
-    Progress progress;
-    double smooth = 0;
-    for (std::size_t step = 1; step <= s.steps && !interrupt.requested(); ++step) {
-        tape.clear();
-        const Windows::Window& window = windows.next();
-        if (window.starts_anew) carried.forget();
-        const Var<float> loss =
-            nn::cross_entropy(model(tape, window.inputs, s.batch, carried), window.targets);
-        backward(loss);
-        nn::clip_grad_norm(model, s.clip);
-        const double done = static_cast<double>(step) / static_cast<double>(s.steps);
-        adam.set_learning_rate(s.learning_rate * (1.02 - done));
-        adam.step();
-        nn::zero_grad(model);
-
-        const double bits = loss.item() / std::numbers::ln2;
-        smooth = step == 1 ? bits : 0.95 * smooth + 0.05 * bits;
-        progress.update(done, step, format("%.3f bits/char", smooth));
-    }
-    progress.finish();
+void train(Model& model, nn::Windows<Symbol> windows, const Settings& s, const Interrupt& interrupt) {
+    nn::Adam<float> adam(model);
+    const nn::LinearLR falling{
+        .learning_rate = s.learning_rate, .steps = s.steps, .start_factor = 1, .end_factor = 0.02};
+    nn::Training training(model, adam,
+                          {.steps = s.steps, .max_norm = s.clip, .learning_rate = falling, .stop = [&] {
+                               return interrupt.requested();
+                           }});
+    Model::State carried;
+    Progress progress({s.batch * s.window, "chars"});
+    training.run([&](Tape<float>& tape) { return model.loss(tape, windows.next(), carried); }, {},
+                 [&](const nn::TrainingState& now) {
+                     progress.update(now.part, now.step,
+                                     format("%.3f bits/char", now.smooth_loss / std::numbers::ln2));
+                 });
 }
 
 // ---- recording ---------------------------------------------------------------------------------------------------
@@ -102,7 +93,8 @@ GateRecording record(const Model& model, const std::vector<std::vector<Symbol>>&
     Tape<float> tape;
     const NoRecording evaluation(tape);
     const RecordingLSTM<float> cell(model.cell);
-    const auto states = nn::unroll_states(cell, model.embed(tape, r.symbols, r.pieces));
+    const auto states =
+        nn::unroll_states(cell, model.embed(tape, xt::adapt(r.symbols, std::array{steps, r.pieces})));
     for (const auto& state : states) {
         for (const float gate : state.gates.value()) r.gates.push_back(gate);
     }
@@ -290,7 +282,7 @@ int train_and_report(const Settings& s) {
                 printable(s.text).c_str(), corpus.train.size(), s.hidden, nn::parameter_count(model));
     const double before = record(model, held_out).bits;
     const Interrupt interrupt;
-    train(model, Windows(vocabulary.symbols(corpus.train), s.batch, s.window, s.seed), s, interrupt);
+    train(model, nn::Windows(vocabulary.symbols(corpus.train), {s.batch, s.window, s.seed}), s, interrupt);
     const Findings found(record(model, held_out), vocabulary);
     const std::string trained =
         format("Held-out part: %.2f bits/char before training, %.2f after.", before, found.r.bits);

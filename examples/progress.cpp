@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "examples/format.hpp"
+
 namespace examples {
 
 namespace {
@@ -28,18 +30,33 @@ bool locale_is_utf8() {
     return false;
 }
 
-std::string rate(const Standing& now) {
-    if (now.steps == 0 || now.seconds <= 0) return "";
-    const double per_second = static_cast<double>(now.steps) / now.seconds;
-    char text[32];
-    std::snprintf(text, sizeof text, per_second < 100 ? "%.1f steps/s" : "%.0f steps/s", per_second);
+/// 12.3, 123, 12.3k, 123k, 12.3M
+std::string rate_text(double per_second) {
+    const char* unit = "";
+    for (const char* larger : {"k", "M", "G"}) {
+        if (per_second < 999.5) break;
+        per_second /= 1000;
+        unit = larger;
+    }
+    return format(per_second < 99.95 ? "%.1f%s" : "%.0f%s", per_second, unit);
+}
+
+std::string rates(const Standing& now) {
+    if (now.steps <= now.resumed_steps || now.seconds <= 0) return "";
+    const double steps = static_cast<double>(now.steps - now.resumed_steps) / now.seconds;
+    std::string text = rate_text(steps) + " steps/s";
+    if (now.samples.per_step > 0) {
+        text += "  " + rate_text(steps * static_cast<double>(now.samples.per_step)) + " ";
+        text += std::string(now.samples.name) + "/s";
+    }
     return text;
 }
 
 std::string time_left(const Standing& now) {
-    if (now.fraction <= 0) return "";
+    const double done = now.fraction - now.resumed_fraction;
+    if (done <= 0) return "";
     if (now.fraction >= 1) return "in " + clock_text(now.seconds);
-    return clock_text(now.seconds * (1 - now.fraction) / now.fraction) + " left";
+    return clock_text(now.seconds * (1 - now.fraction) / done) + " left";
 }
 
 std::string percent(double fraction) {
@@ -50,7 +67,7 @@ std::string percent(double fraction) {
 
 std::string facts(const Standing& now) {
     std::string line = std::to_string(now.steps) + " steps";
-    for (const std::string& part : {std::string(now.loss), rate(now), time_left(now)}) {
+    for (const std::string& part : {std::string(now.loss), rates(now), time_left(now)}) {
         if (!part.empty()) line += "  " + part;
     }
     return line;
@@ -97,11 +114,13 @@ std::string bar_line(const Standing& now, int width, bool unicode) {
 
 std::string plain_line(const Standing& now) { return percent(now.fraction) + "  " + facts(now); }
 
-Progress::Progress(std::FILE* out)
+Progress::Progress(Samples samples, std::FILE* out)
     : out_(out),
       terminal_(isatty(fileno(out)) != 0),
       unicode_(locale_is_utf8()),
-      start_(std::chrono::steady_clock::now()) {}
+      start_(std::chrono::steady_clock::now()) {
+    last_.samples = samples;
+}
 
 Progress::~Progress() { finish(); }
 
@@ -110,6 +129,10 @@ double Progress::seconds() const {
 }
 
 void Progress::update(double fraction, std::size_t steps, std::string_view loss) {
+    if (steps == 0) {
+        start_ = std::chrono::steady_clock::now();
+        return;
+    }
     last_.fraction = fraction;
     last_.steps = steps;
     last_.seconds = seconds();
@@ -118,6 +141,11 @@ void Progress::update(double fraction, std::size_t steps, std::string_view loss)
     next_seconds_ = last_.seconds + (terminal_ ? 0.1 : 15.0);
     next_fraction_ = (std::floor(fraction * 10) + 1) / 10;
     draw();
+}
+
+void Progress::resume(double fraction, std::size_t steps) {
+    last_.resumed_fraction = fraction;
+    last_.resumed_steps = steps;
 }
 
 void Progress::draw() {

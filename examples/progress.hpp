@@ -8,16 +8,25 @@
 
 namespace examples {
 
+/// What a step is made of: so many characters, sequences or the like.
+struct Samples {
+    std::size_t per_step = 0;  ///< 0: not known
+    std::string_view name = {};
+};
+
 /// Where a run stands. `fraction` is the part done, 0..1 (of the steps or of the time allowed, whichever ends
 /// first).
 struct Standing {
     double fraction = 0;
     std::size_t steps = 0;
-    double seconds = 0;     ///< since the start
+    double seconds = 0;     ///< that the steps since `resumed_steps` took
     std::string_view loss;  ///< ready to print, such as "2.31 bits/char"
+    Samples samples = {};
+    double resumed_fraction = 0;  ///< what earlier runs did
+    std::size_t resumed_steps = 0;
 };
 
-/// "  42%|########------------|  840 steps  2.31 bits/char  33.1 steps/s  0:35 left", cut or widened to
+/// "  42%|########------------|  840 steps  2.31 bits/char  33.1 steps/s  2.1k chars/s  0:35 left", cut or widened to
 /// `width` columns; the bar disappears when there is no room for it.
 std::string bar_line(const Standing& now, int width, bool unicode);
 
@@ -32,13 +41,16 @@ std::string clock_text(double seconds);
 /// whichever comes first.
 class Progress {
 public:
-    explicit Progress(std::FILE* out = stdout);
+    explicit Progress(Samples samples = {}, std::FILE* out = stdout);
     ~Progress();
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
 
-    /// Call after every step. Cheap when nothing is to be drawn.
+    /// Call after every step. Cheap when nothing is to be drawn. Before the first step it starts the clock anew.
     void update(double fraction, std::size_t steps, std::string_view loss);
+
+    /// Says that a run goes on from here.
+    void resume(double fraction, std::size_t steps);
 
     /// Prints a line that stays, above the bar.
     void note(std::string_view line);

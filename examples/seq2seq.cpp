@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "autograd/autograd.hpp"
-#include "examples/chart.hpp"
 #include "examples/digit_strings.hpp"
 #include "examples/format.hpp"
 #include "examples/training.hpp"
@@ -131,24 +130,30 @@ int learn_and_report(const Settings& s) {
 
     Translator<Cell> model(s.training.hidden, engine);
     const Batch test_batch(test);
-    const Interrupt interrupt;
-    LearningChart chart;
-    chart.curves = {train(
-        upper(s.cell), model, s.training, interrupt,
+    Learning learning(
+        s.training,
+        {.title =
+             format("%s %zu digits, from sequence to sequence",
+                    s.task == "add" ? "Adding two numbers of up to" : "Writing backwards up to", s.digits),
+         .test = "% of 1000 held-out strings answered right",
+         .legend = Corner::bottom_right,
+         .levels = {{"the most frequent character at each place", 100 * majority.strings},
+                    {"copying", 100 * copying.strings}},
+         .samples = "strings"});
+    const LearningCurve& curve = learning.train(
+        upper(s.cell), model,
         [&](Tape<float>& tape) {
             return model.loss(tape, Batch(task.draw(s.training.batch, false, engine)));
         },
         [&](Tape<float>& tape) {
             return 100 * agreement(test, model.write(tape, test_batch, task.write_length())).strings;
-        })};
-    const LearningCurve& curve = chart.curves[0];
+        });
 
     Tape<float> tape;
     const std::vector<std::string> written = model.write(tape, test_batch, task.write_length());
     const Agreement learned = agreement(test, written);
-    print((curve.name + ", " + std::to_string(static_cast<int>(curve.step.back())) + " steps:").c_str(),
-          learned);
-    std::printf("  in %.1f s. Some of them:\n", curve.seconds);
+    print(format("%s, %zu steps:", curve.name.c_str(), curve.steps()).c_str(), learned);
+    std::printf("  in %.1f s. Some of them:\n", curve.seconds());
     const auto without_ends = [](std::string text) { return text.substr(0, text.find('.')); };
     for (std::size_t k = 0; k < std::min(s.examples, test.size()); ++k) {
         std::printf("    %s -> %-*s %s\n", test[k].reads.c_str(), static_cast<int>(task.write_length()),
@@ -156,18 +161,10 @@ int learn_and_report(const Settings& s) {
                     written[k] == test[k].writes ? "" : ("wrong: " + without_ends(test[k].writes)).c_str());
     }
 
-    chart.title = s.task == "add" ? "Adding two numbers of up to " : "Writing backwards up to ";
-    chart.title += std::to_string(s.digits) + " digits, from sequence to sequence";
-    chart.caption = format(
-        "%.1f %% of the answers are right in every character after %.0f training steps of %zu strings. ",
-        100 * learned.strings, curve.step.back(), s.training.batch);
-    chart.caption += "The strings of the test were never trained on.";
-    chart.test = "% of 1000 held-out strings answered right";
-    chart.legend = Corner::bottom_right;
-    chart.levels = {{"the most frequent character at each place", 100 * majority.strings},
-                    {"copying", 100 * copying.strings}};
-    save_and_draw(chart, s.training.picture);
-    return interrupt.exit_code();
+    return learning.report(
+        format("%.1f %% of the answers are right in every character after %zu training steps of %zu strings. "
+               "The strings of the test were never trained on.",
+               100 * learned.strings, curve.steps(), s.training.batch));
 }
 
 int program(int argc, char** argv) {

@@ -104,40 +104,4 @@ std::string Vocabulary::hex() const {
     return out;
 }
 
-Windows::Windows(std::vector<Symbol> sequence, std::size_t streams, std::size_t steps, std::uint64_t seed)
-    : sequence_(std::move(sequence)), streams_(streams), steps_(steps), random_(seed) {
-    if (streams == 0 || steps == 0) throw std::invalid_argument("windows: there must be a stream and a step");
-    if (sequence_.size() / streams < steps + 1) {
-        throw std::invalid_argument("windows: " + std::to_string(sequence_.size()) +
-                                    " symbols are too few for " + std::to_string(streams) + " streams of " +
-                                    std::to_string(steps) + " steps; make the batch or the window smaller");
-    }
-    window_.inputs.resize(streams * steps);
-    window_.targets.resize(streams * steps);
-    start();
-}
-
-void Windows::start() {
-    // The slack that whole windows leave is where the offset comes from.
-    length_ = (sequence_.size() - 1) / streams_;
-    const std::size_t slack = std::min(steps_ - 1, length_ % steps_ * streams_);
-    offset_ = random_() % (slack + 1);
-    length_ = (sequence_.size() - 1 - offset_) / streams_;
-    position_ = 0;
-}
-
-const Windows::Window& Windows::next() {
-    if (position_ + steps_ > length_) start();
-    window_.starts_anew = position_ == 0;
-    for (std::size_t b = 0; b < streams_; ++b) {
-        const Symbol* from = sequence_.data() + offset_ + b * length_ + position_;
-        for (std::size_t t = 0; t < steps_; ++t) {
-            window_.inputs[t * streams_ + b] = from[t];
-            window_.targets[t * streams_ + b] = from[t + 1];
-        }
-    }
-    position_ += steps_;
-    return window_;
-}
-
 }  // namespace examples

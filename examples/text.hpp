@@ -4,12 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
-// From text files to what a character model is trained on: bytes, symbols, a part held out, windows of time.
+// From text files to what a character model is trained on: bytes, symbols, a part held out.
 
 namespace examples {
 
@@ -51,35 +50,6 @@ public:
 private:
     std::array<Symbol, 256> symbols_{};
     std::string bytes_;
-};
-
-/// A sequence read by several heads at once, for truncated backpropagation through time: it is cut into as
-/// many streams of equal length as there are rows, and each window continues where the last one ended. At the
-/// end of the streams it starts anew, at another offset.
-class Windows {
-public:
-    /// Throws std::invalid_argument if the sequence is too short for one window of `steps` per stream.
-    Windows(std::vector<Symbol> sequence, std::size_t streams, std::size_t steps, std::uint64_t seed);
-
-    /// The next symbol to read and the one to predict, time-major: element (t, b) at t * streams + b.
-    struct Window {
-        std::vector<Symbol> inputs;
-        std::vector<Symbol> targets;
-        bool starts_anew = false;  ///< it doesn't continue the one before: carry no state over
-    };
-    /// Valid until the next call.
-    const Window& next();
-
-private:
-    void start();
-
-    std::vector<Symbol> sequence_;
-    std::size_t streams_, steps_;
-    std::mt19937_64 random_;
-    std::size_t length_ = 0;  // of a stream
-    std::size_t offset_ = 0;  // of the first stream
-    std::size_t position_ = 0;
-    Window window_;
 };
 
 }  // namespace examples

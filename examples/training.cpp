@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <filesystem>
 
-#include "examples/csv.hpp"
 #include "examples/format.hpp"
 
 namespace examples {
@@ -19,30 +19,74 @@ void add_options(CLI::App& app, TrainingOptions& options) {
     app.add_option("-o,--out", options.picture, "picture, .svg or .png; the numbers go beside it as .csv");
 }
 
-void save_and_draw(const LearningChart& chart, const std::filesystem::path& picture) {
-    std::vector<Column> columns;
-    Panel panel{"", "training step", chart.test, chart.log_y, chart.legend, {}};
+namespace {
+
+std::vector<std::string> column_names(const LearningChart& chart) {
+    std::vector<std::string> names{"run", "step", "seconds", "training loss", chart.test};
+    for (const Level& level : chart.levels) names.push_back(level.name);
+    return names;
+}
+
+/// The log's name, if the picture can be drawn.
+std::filesystem::path log_beside(const std::string& picture) {
+    check_picture(picture);
+    return std::filesystem::path(picture).replace_extension(".csv");
+}
+
+}  // namespace
+
+Learning::Learning(TrainingOptions options, LearningChart chart)
+    : options_(std::move(options)),
+      chart_(std::move(chart)),
+      log_name_(log_beside(options_.picture)),
+      log_(log_name_, column_names(chart_)) {}
+
+xtape::nn::TrainingOptions Learning::training_options() const {
+    const xtape::nn::CosineAnnealingLR cosine{.learning_rate = options_.learning_rate,
+                                              .steps = options_.steps,
+                                              .min_rate = options_.learning_rate / 50};
+    xtape::nn::TrainingOptions options{.steps = options_.steps,
+                                       .max_norm = options_.clip,
+                                       .validate = {.steps = options_.steps_between_tests},
+                                       .goal = options_.goal,
+                                       .stop = [this] { return interrupted(); }};
+    if (options_.anneal) options.learning_rate = cosine;
+    return options;
+}
+
+void Learning::begin(const std::string& name, std::size_t parameters) {
+    curves_.push_back({name, {}});
+    std::printf("%s: %zu parameters\n", name.c_str(), parameters);
+    std::fflush(stdout);
+}
+
+void Learning::show(const xtape::nn::TrainingState& now, Progress& progress) {
+    progress.update(now.part, now.step, format("loss %.4f, test %.4f", now.smooth_loss, now.validation));
+    if (!now.has_new_point) return;
+    const auto& [step, seconds, loss, test] = now.curve;
+    std::vector<double> row{step.back(), seconds.back(), loss.back(), test.back()};
+    for (const Level& level : chart_.levels) row.push_back(level.value);
+    log_.add(curves_.back().name, row);
+}
+
+int Learning::report(const std::string& caption) {
+    Panel panel{"", "training step", chart_.test, chart_.log_y, chart_.legend, {}};
     double last = 1;
-    for (const LearningCurve& curve : chart.curves) {
-        columns.push_back({"step of " + curve.name, curve.step});
-        columns.push_back({curve.name + ": training loss", curve.train});
-        columns.push_back({curve.name + ": " + chart.test, curve.test});
-        panel.series.push_back({curve.name, curve.step, curve.test});
-        last = std::max(last, curve.step.back());
+    for (const auto& [name, points] : curves_) {
+        panel.series.push_back({name, points.step, points.validation});
+        last = std::max(last, points.step.back());
     }
-    for (const Level& level : chart.levels) {
-        columns.push_back({level.name, {level.value}});
+    for (const Level& level : chart_.levels) {
         panel.series.push_back({format("%s (%.3g)", level.name.c_str(), level.value),
                                 {0, last},
                                 {level.value, level.value},
                                 Series::Style::reference});
     }
-    const std::filesystem::path numbers = std::filesystem::path(picture).replace_extension(".csv");
-    save_csv(numbers, columns);
-    std::printf("saved: %s\n", numbers.c_str());
+    std::printf("saved: %s\n", log_name_.c_str());
     std::fflush(stdout);
-    draw({chart.title, chart.caption, {panel}}, picture);
-    std::printf("       %s\n", picture.c_str());
+    draw({chart_.title, caption, {panel}}, options_.picture);
+    std::printf("       %s\n", options_.picture.c_str());
+    return interrupt_.exit_code();
 }
 
 std::string upper(std::string name) {

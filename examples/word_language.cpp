@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "autograd/autograd.hpp"
-#include "examples/chart.hpp"
 #include "examples/format.hpp"
 #include "examples/training.hpp"
 #include "examples/word_lists.hpp"
@@ -140,24 +139,25 @@ int learn_and_report(const Settings& s, const std::vector<WordList>& lists, std:
     nn::Engine engine(s.training.seed);
     Classifier<Layer> model(s.training.hidden, lists.size(), engine);
     const Batch test_batch(test);
-    const Interrupt interrupt;
-    LearningChart chart;
-    chart.curves = {train(
-        name, model, s.training, interrupt,
+    nn::Batches batches(training.size(), {.size = s.training.batch, .seed = s.training.seed});
+    Learning learning(s.training,
+                      {.title = "Which language is a word of?",
+                       .test = "% of the held-out words told right",
+                       .legend = Corner::bottom_right,
+                       .levels = {{"pairs of letters, counted", by_bigrams}, {"always the same", majority}},
+                       .samples = "words"});
+    const LearningCurve& curve = learning.train(
+        name, model,
         [&, &words = training](Tape<float>& tape) {
-            std::vector<LabelledWord> drawn;
-            for (std::size_t b = 0; b < s.training.batch; ++b)
-                drawn.push_back(words[engine() % words.size()]);
-            const Batch batch(drawn);
+            const Batch batch(nn::batch_of(words, batches.next()));
             return nn::cross_entropy(model(tape, batch), batch.languages);
         },
         [&, &words = test](Tape<float>& tape) {
             const xt::xtensor<float, 2> p = probabilities(model, tape, test_batch);
             return accuracy(words, [&](std::size_t b) { return told(p, b); });
-        })};
-    const LearningCurve& curve = chart.curves[0];
-    std::printf("%s, from both ends: %.1f %% right after %.0f steps in %.1f s\n", name.c_str(),
-                curve.test.back(), curve.step.back(), curve.seconds);
+        });
+    std::printf("%s, from both ends: %.1f %% right after %zu steps in %.1f s\n", name.c_str(), curve.test(),
+                curve.steps(), curve.seconds());
 
     Tape<float> tape;
     const xt::xtensor<float, 2> p = probabilities(model, tape, test_batch);
@@ -188,16 +188,10 @@ int learn_and_report(const Settings& s, const std::vector<WordList>& lists, std:
     }
     std::printf("\n");
 
-    chart.title = "Which language is a word of?";
-    chart.caption = format(
-        "%zu languages. After %.0f training steps of %zu words the network is right in %.1f %% of the words "
+    return learning.report(format(
+        "%zu languages. After %zu training steps of %zu words the network is right in %.1f %% of the words "
         "that are held out, counting pairs of letters in %.1f %%.",
-        lists.size(), curve.step.back(), s.training.batch, curve.test.back(), by_bigrams);
-    chart.test = "% of the held-out words told right";
-    chart.legend = Corner::bottom_right;
-    chart.levels = {{"pairs of letters, counted", by_bigrams}, {"always the same", majority}};
-    save_and_draw(chart, s.training.picture);
-    return interrupt.exit_code();
+        lists.size(), curve.steps(), s.training.batch, curve.test(), by_bigrams));
 }
 
 std::vector<WordList> read_lists(const Settings& s) {

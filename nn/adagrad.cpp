@@ -8,21 +8,21 @@
 namespace xtape::nn {
 
 template <class T>
-Adagrad<T>::Adagrad(AdagradOptions options)
-    : Optimizer<T>("Adagrad", options.learning_rate), options_(options) {
+std::vector<typename Optimizer<T>::Memory> Adagrad<T>::remembered(const AdagradOptions& options) const {
     detail::check_not_negative("Adagrad", "learning_rate_decay", options.learning_rate_decay);
     detail::check_not_negative("Adagrad", "initial_sum", options.initial_sum);
     detail::check_not_negative("Adagrad", "epsilon", options.epsilon);
     detail::check_not_negative("Adagrad", "weight_decay", options.weight_decay);
+    return {{"sum", options.initial_sum}};
 }
 
 template <class T>
-void Adagrad<T>::move(typename Optimizer<T>::Slot& slot) {
+void Adagrad<T>::move(Slot& slot, const AdagradOptions& options) {
     using N = Pack<T>;
     const double steps_before = static_cast<double>(slot.steps - 1);
-    const N rate = this->learning_rate() / (1 + steps_before * options_.learning_rate_decay);
-    const N epsilon = options_.epsilon;
-    const N decay = options_.weight_decay;
+    const N rate = options.learning_rate / (1 + steps_before * options.learning_rate_decay);
+    const N epsilon = options.epsilon;
+    const N decay = options.weight_decay;
 
     const std::size_t count = slot.size();
     T* const p = slot.value();

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "nn/optimizer.hpp"
 
 namespace xtape::nn {
@@ -15,19 +17,20 @@ struct AdagradOptions {
 /// g ← g + weight_decay · p;  s ← s + g², at first initial_sum + g²;
 /// p ← p - learning_rate / (1 + (t-1) learning_rate_decay) · g / (√s + ε),  t = 1, 2, ... (Duchi et al., 2011)
 template <class T>
-class Adagrad final : public Optimizer<T> {
+class Adagrad final : public OptimizerOf<T, AdagradOptions> {
 public:
     /// Refers to the module's parameters. Throws std::invalid_argument for a negative option.
     template <Module M>
-    explicit Adagrad(M& module, AdagradOptions options = {}) : Adagrad(options) {
-        this->add(module, 1, options.initial_sum);
+    explicit Adagrad(M& module, AdagradOptions options = {}) : OptimizerOf<T, AdagradOptions>("Adagrad") {
+        this->add_group(module, options);
     }
 
 private:
-    explicit Adagrad(AdagradOptions options);
-    void move(typename Optimizer<T>::Slot& slot) override;
+    using typename Optimizer<T>::Memory;
+    using typename Optimizer<T>::Slot;
 
-    AdagradOptions options_;
+    std::vector<Memory> remembered(const AdagradOptions& options) const override;
+    void move(Slot& slot, const AdagradOptions& options) override;
 };
 
 template <class M>

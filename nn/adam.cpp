@@ -10,22 +10,25 @@
 namespace xtape::nn {
 namespace {
 
-template <class Options>
-void check(const char* name, const Options& options) {
+/// What is remembered of a parameter.
+template <class Memories, class Options>
+Memories checked_memories(const char* name, const Options& options) {
     detail::check_fraction(name, "beta1", options.beta1);
     detail::check_fraction(name, "beta2", options.beta2);
     detail::check_not_negative(name, "epsilon", options.epsilon);
     detail::check_not_negative(name, "weight_decay", options.weight_decay);
+    Memories memories{{"exp_avg"}, {"exp_avg_sq"}};
+    if (options.amsgrad) memories.push_back({"max_exp_avg_sq"});
+    return memories;
 }
 
 /// p ← shrink · p, then a step of Adam with that much decay in the gradient.
 template <class Slot, class Options>
-void move_by_adam(Slot& slot, const Options& options, double learning_rate, double shrink,
-                  double decay_in_g) {
+void move_by_adam(Slot& slot, const Options& options, double shrink, double decay_in_g) {
     using T = std::remove_pointer_t<decltype(slot.value())>;
     using N = Pack<T>;
     const double t = static_cast<double>(slot.steps);
-    const N rate = learning_rate / (1 - std::pow(options.beta1, t));
+    const N rate = options.learning_rate / (1 - std::pow(options.beta1, t));
     const N root = 1 / std::sqrt(1 - std::pow(options.beta2, t));
     const N beta1 = options.beta1;
     const N beta2 = options.beta2;
@@ -61,24 +64,23 @@ void move_by_adam(Slot& slot, const Options& options, double learning_rate, doub
 }  // namespace
 
 template <class T>
-Adam<T>::Adam(AdamOptions options) : Optimizer<T>("Adam", options.learning_rate), options_(options) {
-    check("Adam", options);
+std::vector<typename Optimizer<T>::Memory> Adam<T>::remembered(const AdamOptions& options) const {
+    return checked_memories<std::vector<Memory>>("Adam", options);
 }
 
 template <class T>
-void Adam<T>::move(typename Optimizer<T>::Slot& slot) {
-    move_by_adam(slot, options_, this->learning_rate(), 1, options_.weight_decay);
+void Adam<T>::move(Slot& slot, const AdamOptions& options) {
+    move_by_adam(slot, options, 1, options.weight_decay);
 }
 
 template <class T>
-AdamW<T>::AdamW(AdamWOptions options) : Optimizer<T>("AdamW", options.learning_rate), options_(options) {
-    check("AdamW", options);
+std::vector<typename Optimizer<T>::Memory> AdamW<T>::remembered(const AdamWOptions& options) const {
+    return checked_memories<std::vector<Memory>>("AdamW", options);
 }
 
 template <class T>
-void AdamW<T>::move(typename Optimizer<T>::Slot& slot) {
-    const double rate = this->learning_rate();
-    move_by_adam(slot, options_, rate, 1 - rate * options_.weight_decay, 0);
+void AdamW<T>::move(Slot& slot, const AdamWOptions& options) {
+    move_by_adam(slot, options, 1 - options.learning_rate * options.weight_decay, 0);
 }
 
 template class Adam<float>;

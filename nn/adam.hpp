@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "nn/optimizer.hpp"
 
 namespace xtape::nn {
@@ -17,19 +19,20 @@ struct AdamOptions {
 /// p ← p - learning_rate · m̂ / (√v̂ + ε),  m̂ = m / (1-β₁ᵗ),  v̂ = v / (1-β₂ᵗ). (Kingma and Ba, 2015)
 /// With amsgrad v̂ is made of the largest v so far. (Reddi et al., 2018)
 template <class T>
-class Adam final : public Optimizer<T> {
+class Adam final : public OptimizerOf<T, AdamOptions> {
 public:
     /// Refers to the module's parameters. Throws std::invalid_argument for options out of range.
     template <Module M>
-    explicit Adam(M& module, AdamOptions options = {}) : Adam(options) {
-        this->add(module, options.amsgrad ? 3 : 2);
+    explicit Adam(M& module, AdamOptions options = {}) : OptimizerOf<T, AdamOptions>("Adam") {
+        this->add_group(module, options);
     }
 
 private:
-    explicit Adam(AdamOptions options);
-    void move(typename Optimizer<T>::Slot& slot) override;
+    using typename Optimizer<T>::Memory;
+    using typename Optimizer<T>::Slot;
 
-    AdamOptions options_;
+    std::vector<Memory> remembered(const AdamOptions& options) const override;
+    void move(Slot& slot, const AdamOptions& options) override;
 };
 
 struct AdamWOptions {
@@ -44,19 +47,20 @@ struct AdamWOptions {
 /// p ← (1 - learning_rate · weight_decay) p, then a step of Adam without decay: weights shrink alike, however large their
 /// gradients were. (Loshchilov and Hutter, 2019)
 template <class T>
-class AdamW final : public Optimizer<T> {
+class AdamW final : public OptimizerOf<T, AdamWOptions> {
 public:
     /// Refers to the module's parameters. Throws std::invalid_argument for options out of range.
     template <Module M>
-    explicit AdamW(M& module, AdamWOptions options = {}) : AdamW(options) {
-        this->add(module, options.amsgrad ? 3 : 2);
+    explicit AdamW(M& module, AdamWOptions options = {}) : OptimizerOf<T, AdamWOptions>("AdamW") {
+        this->add_group(module, options);
     }
 
 private:
-    explicit AdamW(AdamWOptions options);
-    void move(typename Optimizer<T>::Slot& slot) override;
+    using typename Optimizer<T>::Memory;
+    using typename Optimizer<T>::Slot;
 
-    AdamWOptions options_;
+    std::vector<Memory> remembered(const AdamWOptions& options) const override;
+    void move(Slot& slot, const AdamWOptions& options) override;
 };
 
 template <class M>

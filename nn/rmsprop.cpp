@@ -8,30 +8,33 @@
 namespace xtape::nn {
 
 template <class T>
-RMSprop<T>::RMSprop(RMSpropOptions options)
-    : Optimizer<T>("RMSprop", options.learning_rate), options_(options) {
+std::vector<typename Optimizer<T>::Memory> RMSprop<T>::remembered(const RMSpropOptions& options) const {
     detail::check_fraction("RMSprop", "alpha", options.alpha);
     detail::check_not_negative("RMSprop", "epsilon", options.epsilon);
     detail::check_not_negative("RMSprop", "momentum", options.momentum);
     detail::check_not_negative("RMSprop", "weight_decay", options.weight_decay);
+    std::vector<Memory> memories{{"square_avg"}};
+    if (options.momentum != 0) memories.push_back({"momentum_buffer"});
+    if (options.centered) memories.push_back({"grad_avg"});
+    return memories;
 }
 
 template <class T>
-void RMSprop<T>::move(typename Optimizer<T>::Slot& slot) {
+void RMSprop<T>::move(Slot& slot, const RMSpropOptions& options) {
     using N = Pack<T>;
-    const N rate = this->learning_rate();
-    const N alpha = options_.alpha;
-    const N one_less_alpha = 1 - options_.alpha;
-    const N epsilon = options_.epsilon;
-    const N kept = options_.momentum;
-    const N decay = options_.weight_decay;
+    const N rate = options.learning_rate;
+    const N alpha = options.alpha;
+    const N one_less_alpha = 1 - options.alpha;
+    const N epsilon = options.epsilon;
+    const N kept = options.momentum;
+    const N decay = options.weight_decay;
 
     const std::size_t count = slot.size();
     T* const p = slot.value();
     const T* const g = slot.grad();
     T* const v = slot.memory[0].data();
-    T* const m = options_.momentum == 0 ? nullptr : slot.memory[1].data();
-    T* const a = options_.centered ? slot.memory.back().data() : nullptr;
+    T* const m = options.momentum == 0 ? nullptr : slot.memory[1].data();
+    T* const a = options.centered ? slot.memory.back().data() : nullptr;
     // Buffers may be written up to the end of their last vector.
     for (std::size_t k = 0; k < count; k += N::size) {
         const N parameter = N::load(p + k);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "nn/optimizer.hpp"
 
 namespace xtape::nn {
@@ -17,19 +19,20 @@ struct RMSpropOptions {
 /// With momentum m ← momentum · m + u takes the place of u. Centered, the mean a ← α a + (1-α) g is taken out: √(v - a²)
 /// takes the place of √v. (Tieleman and Hinton, 2012; Graves, 2013, as PyTorch writes them)
 template <class T>
-class RMSprop final : public Optimizer<T> {
+class RMSprop final : public OptimizerOf<T, RMSpropOptions> {
 public:
     /// Refers to the module's parameters. Throws std::invalid_argument for options out of range.
     template <Module M>
-    explicit RMSprop(M& module, RMSpropOptions options = {}) : RMSprop(options) {
-        this->add(module, (options.momentum == 0 ? 1u : 2u) + (options.centered ? 1u : 0u));
+    explicit RMSprop(M& module, RMSpropOptions options = {}) : OptimizerOf<T, RMSpropOptions>("RMSprop") {
+        this->add_group(module, options);
     }
 
 private:
-    explicit RMSprop(RMSpropOptions options);
-    void move(typename Optimizer<T>::Slot& slot) override;
+    using typename Optimizer<T>::Memory;
+    using typename Optimizer<T>::Slot;
 
-    RMSpropOptions options_;
+    std::vector<Memory> remembered(const RMSpropOptions& options) const override;
+    void move(Slot& slot, const RMSpropOptions& options) override;
 };
 
 template <class M>

@@ -103,6 +103,15 @@ public:
     double operator()(double metric);
     double learning_rate() const { return options_.learning_rate; }
 
+    /// What changes as metrics come: a run that goes on needs it.
+    template <class F>
+    void visit(F&& f) {
+        f("learning_rate", options_.learning_rate);
+        f("best", best_);
+        f("in_a_row", in_a_row_);
+        f("cooldown_left", cooldown_left_);
+    }
+
 private:
     bool is_better(double metric) const;
 

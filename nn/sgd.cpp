@@ -9,7 +9,7 @@
 namespace xtape::nn {
 
 template <class T>
-SGD<T>::SGD(SGDOptions options) : Optimizer<T>("SGD", options.learning_rate), options_(options) {
+std::vector<typename Optimizer<T>::Memory> SGD<T>::remembered(const SGDOptions& options) const {
     detail::check_not_negative("SGD", "momentum", options.momentum);
     detail::check_probability("SGD", "dampening", options.dampening);
     detail::check_not_negative("SGD", "weight_decay", options.weight_decay);
@@ -17,15 +17,17 @@ SGD<T>::SGD(SGDOptions options) : Optimizer<T>("SGD", options.learning_rate), op
         throw std::invalid_argument("[SGD] nesterov without momentum: expected a momentum above 0");
     if (options.nesterov && options.dampening != 0)
         throw std::invalid_argument("[SGD] nesterov with dampening: expected a dampening of 0");
+    if (options.momentum == 0) return {};
+    return {{"momentum_buffer"}};
 }
 
 template <class T>
-void SGD<T>::move(typename Optimizer<T>::Slot& slot) {
+void SGD<T>::move(Slot& slot, const SGDOptions& options) {
     using N = Pack<T>;
-    const N rate = this->learning_rate();
-    const N decay = options_.weight_decay;
-    const N mu = options_.momentum;
-    const N taken = slot.steps == 1 ? 1 : 1 - options_.dampening;
+    const N rate = options.learning_rate;
+    const N decay = options.weight_decay;
+    const N mu = options.momentum;
+    const N taken = slot.steps == 1 ? 1 : 1 - options.dampening;
 
     const std::size_t count = slot.size();
     T* const p = slot.value();
@@ -44,7 +46,7 @@ void SGD<T>::move(typename Optimizer<T>::Slot& slot) {
         const N gradient = N::load(g + k) + decay * parameter;
         const N momentum = mu * N::load(m + k) + taken * gradient;
         momentum.store(m + k);
-        (parameter - rate * (options_.nesterov ? gradient + mu * momentum : momentum)).store(p + k);
+        (parameter - rate * (options.nesterov ? gradient + mu * momentum : momentum)).store(p + k);
     }
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "nn/optimizer.hpp"
 
 namespace xtape::nn {
@@ -16,20 +18,21 @@ struct SGDOptions {
 /// p ← p - learning_rate · m, or · (g + momentum · m) after Nesterov.
 /// Without momentum m is g. (Sutskever et al., 2013, as PyTorch writes it)
 template <class T>
-class SGD final : public Optimizer<T> {
+class SGD final : public OptimizerOf<T, SGDOptions> {
 public:
     /// Refers to the module's parameters. Throws std::invalid_argument for a negative option, and for nesterov without
     /// momentum or with dampening.
     template <Module M>
-    explicit SGD(M& module, SGDOptions options = {}) : SGD(options) {
-        this->add(module, options.momentum == 0 ? 0 : 1);
+    explicit SGD(M& module, SGDOptions options = {}) : OptimizerOf<T, SGDOptions>("SGD") {
+        this->add_group(module, options);
     }
 
 private:
-    explicit SGD(SGDOptions options);
-    void move(typename Optimizer<T>::Slot& slot) override;
+    using typename Optimizer<T>::Memory;
+    using typename Optimizer<T>::Slot;
 
-    SGDOptions options_;
+    std::vector<Memory> remembered(const SGDOptions& options) const override;
+    void move(Slot& slot, const SGDOptions& options) override;
 };
 
 template <class M>

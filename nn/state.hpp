@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "autograd/autograd.hpp"
+#include "nn/array_list.hpp"
 
 // What a cell hands from one step to the next: a Var, or a struct of up to four Vars of which one is called h, the
 // output. The state of several layers is a struct or a vector of such states.
@@ -148,15 +149,18 @@ class CarriedState {
 public:
     using Element = typename decltype(detail::any_var(std::declval<State>()))::value_type;
 
-    bool empty() const { return !kept_; }
+    bool empty() const { return arrays_.empty(); }
 
     /// The next sequence starts from its cell's initial state.
-    void forget() { kept_.reset(); }
+    void forget() {
+        if (!empty()) spare_ = std::exchange(arrays_, {});
+    }
 
     /// Copies the values.
     void keep(const State& state) {
+        if (empty()) arrays_.swap(spare_);
         std::size_t count = 0;
-        kept_ = map_state(state, [&](const Var<Element>& var) {
+        form_ = map_state(state, [&](const Var<Element>& var) {
             if (arrays_.size() == count) arrays_.emplace_back();
             const Var<Element> dense = contiguous(var);
             const Node<Element>& node = dense.tape().node(dense);
@@ -165,18 +169,54 @@ public:
             ++count;
             return var;
         });
+        arrays_.resize(count);
     }
 
     /// The state as constants on a tape. Throws TapeError if nothing was kept.
     State on(Tape<Element>& tape) const {
-        if (!kept_) throw TapeError("[CarriedState] nothing was kept: start from the cell's initial_state");
+        const std::optional<State> form = form_of(arrays_.size());
+        if (empty() || !form)
+            throw TapeError("[CarriedState] nothing was kept: start from the cell's initial_state");
         std::size_t count = 0;
-        return map_state(*kept_, [&](const Var<Element>&) { return tape.constant(arrays_[count++]); });
+        return map_state(*form, [&](const Var<Element>&) { return tape.constant(arrays_[count++]); });
+    }
+
+    /// The values, none if it is empty. They may be loaded where nothing was kept, unless State has vectors in a struct or in a
+    /// vector, which don't say how long they are.
+    template <class F>
+    void visit(F&& f) {
+        ArrayList<Element> values{arrays_, [this](const std::vector<Shape>& shapes) -> std::string {
+                                      if (shapes.empty() || form_of(shapes.size())) return "";
+                                      return "one for each Var of the state";
+                                  }};
+        f("values", values);
     }
 
 private:
-    std::optional<State> kept_;  // for its form: the Vars have lost their tape
-    std::vector<Array<Element>> arrays_;
+    static std::size_t count_vars(const State& state) {
+        std::size_t count = 0;
+        map_state(state, [&](const Var<Element>& var) {
+            ++count;
+            return var;
+        });
+        return count;
+    }
+
+    /// A state of that many Vars, to be filled in; nothing if there is none.
+    std::optional<State> form_of(std::size_t count) const {
+        if (form_ && count_vars(*form_) == count) return form_;
+        State form{};
+        if constexpr (requires { form.resize(1); }) {
+            form.resize(1);
+            form.resize(count / std::max<std::size_t>(count_vars(form), 1));
+        }
+        if (count_vars(form) == count) return form;
+        return {};
+    }
+
+    std::optional<State> form_;           // as it was kept last: the Vars have lost their tape
+    std::vector<Array<Element>> arrays_;  // of each Var
+    std::vector<Array<Element>> spare_;   // while the state is empty: memory for the next one
 };
 
 namespace detail {

@@ -22,6 +22,23 @@ TEST_CASE("csv: a number reads back as the same double") {
     CHECK(std::stod(text.substr(text.find('\n') + 1)) == 0.1 + 0.2);
 }
 
+TEST_CASE("csv log: a row is in the file as soon as it is added") {
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    const TemporaryDirectory directory;
+    CsvLog log(directory / "new/log.csv", {"step", "the loss, smoothed"});
+    CHECK(contents_of(directory / "new/log.csv") == "step,\"the loss, smoothed\"\n");
+    log.add({1, 0.5});
+    log.add("b,c", {nan, 2});
+    CHECK(contents_of(directory / "new/log.csv") == "step,\"the loss, smoothed\"\n1,0.5\n\"b,c\",,2\n");
+}
+
+TEST_CASE("csv log: a file that can't be written is a clear error") {
+    const TemporaryDirectory directory;
+    directory.write("file", "");
+    CHECK_THROWS_WITH(CsvLog(directory / "file/log.csv", {"step"}),
+                      Catch::Contains("file/log.csv: Not a directory"));
+}
+
 TEST_CASE("save: the file is replaced as a whole and nothing is left beside it") {
     const TemporaryDirectory directory;
     const auto file = directory.write("a.txt", "old");

@@ -77,10 +77,3 @@ inline std::vector<double> column(const std::string& csv, const std::string& nam
     }
     return numbers;
 }
-
-/// The last row of a CSV file that has a number in its first column, which may be shorter than others.
-inline std::vector<double> last_full_row(const std::string& csv) {
-    std::string rows = csv;
-    while (std::isnan(last_row(rows)[0])) rows.erase(rows.rfind('\n', rows.size() - 2) + 1);
-    return last_row(rows);
-}

@@ -4,6 +4,8 @@
 
 #include "examples/long_memory.hpp"
 #include "tests/catch.hpp"
+#include "tests/examples/program_files.hpp"
+#include "tests/examples/temporary_directory.hpp"
 
 using namespace examples;
 using xtape::Tape;
@@ -22,44 +24,69 @@ struct Guess {
     Var<float> loss(Tape<float>& tape) const { return sum(square(tape.watch(number) - 3)); }
 };
 
-LearningCurve learn(const TrainingOptions& options) {
+LearningCurve learn(TrainingOptions options, const TemporaryDirectory& directory) {
+    options.picture = directory / "guess.svg";
+    Learning learning(options, {.title = "Guess", .test = "error", .levels = {{"by saying 0", 9}}});
     Guess model;
-    const Interrupt interrupt;
-    return train(
-        "guess", model, options, interrupt, [&](Tape<float>& tape) { return model.loss(tape); },
+    const LearningCurve curve = learning.train(
+        "guess", model, [&](Tape<float>& tape) { return model.loss(tape); },
         [&](Tape<float>& tape) { return model.loss(tape).item(); });
+    CHECK(learning.report("A caption.") == 0);
+    return curve;
 }
 
 }  // namespace
 
-TEST_CASE("training: a point at the start, after every so many steps, and at the end") {
-    const LearningCurve curve = learn({.steps = 25, .steps_between_tests = 10});
-    CHECK(curve.step == std::vector<double>{0, 10, 20, 25});
-    REQUIRE(curve.test.size() == 4);
-    REQUIRE(curve.train.size() == 4);
-    CHECK(curve.test[0] == Approx(9));
-    CHECK(std::isnan(curve.train[0]));
-    // The mean over the steps since the last point lies between that point and this one.
-    for (std::size_t k = 1; k < 4; ++k) {
-        CHECK(curve.train[k] < curve.test[k - 1] + 1e-5);
-        CHECK(curve.train[k] > curve.test[k]);
-    }
+TEST_CASE(
+    "training: a point at the start, after every so many steps, and at the end, in the log and in the "
+    "picture") {
+    const TemporaryDirectory directory;
+    const LearningCurve curve = learn({.steps = 25, .steps_between_tests = 10}, directory);
+    CHECK(curve.points.step == std::vector<double>{0, 10, 20, 25});
+    CHECK(curve.steps() == 25);
+    CHECK(curve.points.validation[0] == Approx(9));
+    CHECK(curve.test() < 9);
+    const std::string log = contents_of(directory / "guess.csv");
+    CHECK_THAT(log, Catch::StartsWith("run,step,seconds,training loss,error,by saying 0\nguess,0,"));
+    CHECK(column(log, "step") == curve.points.step);
+    CHECK(column(log, "error") == curve.points.validation);
+    CHECK(column(log, "training loss").size() == 3);
+    CHECK_THAT(contents_of(directory / "guess.svg"),
+               Catch::Contains("A caption.") && Catch::Contains("by saying 0 (9)"));
+}
+
+TEST_CASE("training: the log has what is done so far") {
+    const TemporaryDirectory directory;
+    Learning learning({.steps = 4, .steps_between_tests = 2, .picture = directory / "guess.svg"},
+                      {.title = "Guess", .test = "error"});
+    Guess model;
+    std::vector<std::size_t> rows;
+    learning.train(
+        "guess", model,
+        [&](Tape<float>& tape) {
+            rows.push_back(lines(contents_of(directory / "guess.csv")) - 1);
+            return model.loss(tape);
+        },
+        [&](Tape<float>& tape) { return model.loss(tape).item(); });
+    CHECK(rows == std::vector<std::size_t>{1, 1, 2, 2});
 }
 
 TEST_CASE("training: ends when the test is below the goal") {
+    const TemporaryDirectory directory;
     const LearningCurve curve =
-        learn({.steps = 100000, .learning_rate = 0.1, .steps_between_tests = 5, .goal = 0.01});
-    CHECK(curve.test.back() < 0.01);
-    CHECK(curve.test[curve.test.size() - 2] >= 0.01);
-    CHECK(curve.step.back() < 1000);
+        learn({.steps = 100000, .learning_rate = 0.1, .steps_between_tests = 5, .goal = 0.01}, directory);
+    CHECK(curve.test() < 0.01);
+    CHECK(curve.points.validation[curve.points.validation.size() - 2] >= 0.01);
+    CHECK(curve.steps() < 1000);
 }
 
 TEST_CASE("training: the learning rate falls along a cosine if asked to") {
     // As long as the gradient hardly changes, Adam moves by the learning rate: 0.001 · 100 steps, and half of it (and
     // a hundredth) on the average of a falling cosine.
-    const double constant = std::sqrt(learn({.steps = 100, .learning_rate = 1e-3}).test.back());
+    const TemporaryDirectory directory;
+    const double constant = std::sqrt(learn({.steps = 100, .learning_rate = 1e-3}, directory).test());
     const double falling =
-        std::sqrt(learn({.steps = 100, .learning_rate = 1e-3, .anneal = true}).test.back());
+        std::sqrt(learn({.steps = 100, .learning_rate = 1e-3, .anneal = true}, directory).test());
     CHECK(3 - constant == Approx(0.1).epsilon(0.02));
     CHECK(3 - falling == Approx(0.051).epsilon(0.04));
 }

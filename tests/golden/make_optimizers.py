@@ -7,6 +7,8 @@ Each line holds a name, the rank, the extents and the elements, row-major. The t
 
     start, gradients        the parameter (N), and its gradient in each step (STEPS, N), which doesn't depend on it
     optimizer/...           the parameter after each step (STEPS, N)
+    groups/...              the same, of which the first SPLIT elements are in one group and the others in another; from step
+                            STEPS / 2 on both rates are halved
     schedule/...            the rates of the first RATES steps
     metrics, plateau/...    what ReduceLROnPlateau is told, and the rate after each; 4 less it where larger is better
 """
@@ -18,7 +20,7 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 from torch.optim import lr_scheduler as lr
 
 torch.set_default_dtype(torch.float64)
-N, STEPS, RATES = 11, 20, 30
+N, SPLIT, STEPS, RATES = 11, 4, 20, 30
 generator = torch.Generator().manual_seed(20240303)
 
 OPTIMIZERS = {
@@ -40,6 +42,14 @@ OPTIMIZERS = {
     "rmsprop_all": (RMSprop, dict(lr=0.02, alpha=0.9, momentum=0.7, centered=True, weight_decay=0.2)),
     "adagrad": (Adagrad, dict(lr=0.3)),
     "adagrad_all": (Adagrad, dict(lr=0.3, lr_decay=0.1, initial_accumulator_value=0.5, eps=1e-3, weight_decay=0.2)),
+}
+
+GROUPS = {
+    "sgd": (SGD, dict(lr=0.1, momentum=0.8), dict(lr=0.03, weight_decay=0.1)),
+    "adam": (Adam, dict(lr=0.05), dict(lr=0.2, betas=(0.8, 0.6), eps=1e-3, weight_decay=0.2, amsgrad=True)),
+    "adamw": (AdamW, dict(lr=0.05), dict(lr=0.2, betas=(0.8, 0.6), eps=1e-3, weight_decay=0, amsgrad=True)),
+    "rmsprop": (RMSprop, dict(lr=0.02, centered=True), dict(lr=0.04, alpha=0.9, momentum=0.7, weight_decay=0.2)),
+    "adagrad": (Adagrad, dict(lr=0.3), dict(lr=0.1, lr_decay=0.1, initial_accumulator_value=0.5, weight_decay=0.2)),
 }
 
 SCHEDULES = {
@@ -88,6 +98,24 @@ with open(pathlib.Path(__file__).with_name("optimizers.txt"), "w") as file:
             o.step()
             path.append(p.detach().clone())
         write(f"optimizer/{name}", torch.stack(path))
+
+    for name, (optimizer, first, second) in GROUPS.items():
+        parts = [part.clone().requires_grad_() for part in start.split([SPLIT, N - SPLIT])]
+        if optimizer is Adagrad:  # knows one initial_accumulator_value, for all groups
+            each = [optimizer([part], **options) for part, options in zip(parts, (first, second))]
+        else:
+            each = [optimizer([{"params": [part], **options} for part, options in zip(parts, (first, second))])]
+        path = []
+        for step, gradient in enumerate(gradients):
+            for part, part_gradient in zip(parts, gradient.split([SPLIT, N - SPLIT])):
+                part.grad = part_gradient.clone()
+            for o in each:
+                if step == STEPS // 2:
+                    for group in o.param_groups:
+                        group["lr"] /= 2
+                o.step()
+            path.append(torch.cat(parts).detach())
+        write(f"groups/{name}", torch.stack(path))
 
     for name, schedule in SCHEDULES.items():
         o = SGD([torch.zeros(1)], lr=0.2)

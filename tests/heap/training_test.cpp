@@ -148,3 +148,28 @@ TEST_CASE("heap: nor does one of an RNN or a GRU") {
     check_steady_state<float, nn::RNNCell<float>>(4, 8, 16);
     check_steady_state<float, nn::GRUCell<float>>(4, 8, 16);
 }
+
+TEST_CASE("heap: nor does a step of L-BFGS whose history is full") {
+    xtape::Parameter<double> x(Shape{40});
+    const auto closure = [&] {  // Σ kₖ (xₖ - 1)², of 40 different steepnesses
+        x.zero_grad();
+        double* const g = x.grad_data();
+        double loss = 0;
+        for (std::size_t k = 0; k < x.size(); ++k) {
+            const double away = x.data()[k] - 1;
+            loss += static_cast<double>(k + 1) * away * away;
+            g[k] = 2 * static_cast<double>(k + 1) * away;
+        }
+        return loss;
+    };
+    for (nn::LineSearch search : {nn::LineSearch::none, nn::LineSearch::strong_wolfe}) {
+        x.value().fill(0);
+        nn::LBFGS optimizer(x, {.learning_rate = 0.5, .iterations = 3, .history = 4, .line_search = search});
+        for (int step = 0; step < 6; ++step) optimizer.step(closure);
+        const std::size_t before = allocations;
+        const double loss = optimizer.step(closure);
+        const std::size_t count = allocations - before;
+        CHECK(count == 0);
+        CHECK(loss > 1e-3);  // it hasn't stopped
+    }
+}

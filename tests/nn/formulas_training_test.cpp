@@ -205,6 +205,27 @@ TEST_CASE("formula 12: a gradient that isn't finite is named, and nothing is cha
     }
 }
 
+TEST_CASE("formula 12: a norm that isn't finite is returned if one asks for it, and nothing is changed") {
+    constexpr auto leave = nn::NonFinite::leave;
+    for (double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+        Pair p;
+        p.a.grad()(1) = bad;
+        const double norm = nn::clip_grad_norm(p, 1.0, leave);
+        CHECK(std::isnan(norm) == std::isnan(bad));
+        CHECK_FALSE(std::isfinite(norm));
+        CHECK(p.a.grad()(0) == 3);
+        CHECK(p.b.grad()(1) == 4);
+    }
+    Pair p;
+    CHECK(nn::clip_grad_norm(p, 2.0, leave) == 5.0);
+    CHECK(p.a.grad()(0) == Approx(1.2));
+    p.a.grad()(0) = p.b.grad()(1) = 1.5e308;  // finite, their norm isn't
+    CHECK(nn::clip_grad_norm(p, 1.0, leave) == std::numeric_limits<double>::infinity());
+    CHECK(p.a.grad()(0) == 1.5e308);
+    p.a.grad()(0) = p.b.grad()(1) = 3e200;  // only their squares aren't
+    CHECK(nn::clip_grad_norm(p, 1.0, leave) == Approx(3e200 * std::sqrt(2.0)));
+}
+
 TEST_CASE("formula 12: gradients whose squares overflow are clipped nevertheless") {
     Pair p;
     p.a.grad()(0) = 3e200;

@@ -35,7 +35,57 @@ void check_path(const std::string& name, Options options) {
     }
 }
 
+/// The same in two groups, of which the second has other options.
+template <template <class> class Optimizer, class Options>
+void check_groups(const std::string& name, Options first, Options second) {
+    INFO(name);
+    const xt::xarray<double>& gradients = golden("gradients");
+    const xt::xarray<double>& path = golden("groups/" + name);
+    constexpr std::size_t split = 4;
+    auto head = xt::range(std::size_t(0), split), tail = xt::range(split, gradients.shape(1));
+    Parameter<double> p(xt::view(golden("start"), head)), q(xt::view(golden("start"), tail));
+    Optimizer<double> optimizer(p, first);
+    optimizer.add_group(q, second);
+    for (std::size_t step = 0; step < gradients.shape(0); ++step) {
+        INFO("step " << step);
+        if (step == gradients.shape(0) / 2) optimizer.set_learning_rate(first.learning_rate / 2);
+        p.grad() = xt::view(gradients, step, head);
+        q.grad() = xt::view(gradients, step, tail);
+        optimizer.step();
+        const xt::xarray<double> expected_p = xt::view(path, step, head);
+        const xt::xarray<double> expected_q = xt::view(path, step, tail);
+        CHECK(numbers::distance(p.value(), expected_p) < precision);
+        CHECK(numbers::distance(q.value(), expected_q) < precision);
+    }
+}
+
 }  // namespace
+
+TEST_CASE("optimizer: two groups with options of their own take PyTorch's path, at rates in proportion") {
+    check_groups<nn::SGD>("sgd", nn::SGDOptions{.learning_rate = 0.1, .momentum = 0.8},
+                          nn::SGDOptions{.learning_rate = 0.03, .weight_decay = 0.1});
+    check_groups<nn::Adam>("adam", nn::AdamOptions{.learning_rate = 0.05},
+                           nn::AdamOptions{.learning_rate = 0.2,
+                                           .beta1 = 0.8,
+                                           .beta2 = 0.6,
+                                           .epsilon = 1e-3,
+                                           .weight_decay = 0.2,
+                                           .amsgrad = true});
+    check_groups<nn::AdamW>("adamw", nn::AdamWOptions{.learning_rate = 0.05},
+                            nn::AdamWOptions{.learning_rate = 0.2,
+                                             .beta1 = 0.8,
+                                             .beta2 = 0.6,
+                                             .epsilon = 1e-3,
+                                             .weight_decay = 0,
+                                             .amsgrad = true});
+    check_groups<nn::RMSprop>(
+        "rmsprop", nn::RMSpropOptions{.learning_rate = 0.02, .centered = true},
+        nn::RMSpropOptions{.learning_rate = 0.04, .alpha = 0.9, .momentum = 0.7, .weight_decay = 0.2});
+    check_groups<nn::Adagrad>(
+        "adagrad", nn::AdagradOptions{.learning_rate = 0.3},
+        nn::AdagradOptions{
+            .learning_rate = 0.1, .learning_rate_decay = 0.1, .initial_sum = 0.5, .weight_decay = 0.2});
+}
 
 TEST_CASE("optimizer: SGD takes PyTorch's path, with every option") {
     using Options = nn::SGDOptions;

@@ -85,15 +85,68 @@ TEST_CASE("optimizer: one that is known by its base alone moves parameters too")
     CHECK(p.value()(0) == -0.25);
 }
 
-TEST_CASE("optimizer: parts of a model learn at different rates by an optimizer each") {
+TEST_CASE("optimizer: groups of parameters learn at different rates, with options of their own") {
+    std::vector<Parameter<double>> model(3, Parameter<double>(Shape{1}));
+    nn::SGD optimizer(model[0], {.learning_rate = 1});
+    optimizer.add_group(model[1], {.learning_rate = 4});
+    optimizer.add_group(model[2], {.learning_rate = 0.5, .weight_decay = 2});
+    CHECK(optimizer.groups() == 3);
+    for (Parameter<double>& p : model) {
+        p.value()(0) = 1;
+        p.grad()(0) = 1;
+    }
+    optimizer.step();
+    CHECK(model[0].value()(0) == 0);
+    CHECK(model[1].value()(0) == -3);
+    CHECK(model[2].value()(0) == -0.5);  // 1 - 0.5 (1 + 2 · 1)
+}
+
+TEST_CASE("optimizer: the rates of groups stay in proportion, and one can be set alone") {
     std::vector<Parameter<double>> model(2, Parameter<double>(Shape{1}));
-    nn::SGD slow(model[0], {.learning_rate = 1});
-    nn::SGD fast(model[1], {.learning_rate = 4});
-    for (Parameter<double>& p : model) p.grad()(0) = 1;
-    slow.step();
-    fast.step();
-    CHECK(model[0].value()(0) == -1);
-    CHECK(model[1].value()(0) == -4);
+    nn::SGD sgd(model[0], {.learning_rate = 1});
+    sgd.add_group(model[1], {.learning_rate = 4});
+    const auto rates = [&] { return std::vector<double>{sgd.learning_rate(0), sgd.learning_rate(1)}; };
+    sgd.set_learning_rate(0.5);
+    CHECK((rates() == std::vector<double>{0.5, 2}));
+    sgd.set_learning_rate(8, 1);
+    CHECK((rates() == std::vector<double>{0.5, 8}));
+    sgd.set_learning_rate(0);  // a warm-up may start there
+    CHECK((rates() == std::vector<double>{0, 0}));
+    sgd.set_learning_rate(0.25);
+    CHECK((rates() == std::vector<double>{0.25, 1}));
+    CHECK(sgd.learning_rate() == 0.25);
+    CHECK_THROWS_AS(sgd.learning_rate(2), xtape::IndexError);
+    CHECK_THROWS_WITH(sgd.set_learning_rate(1, 2), Catch::Contains("[SGD] group 2 of 2"));
+    CHECK_THROWS_AS(sgd.set_learning_rate(-1, 1), std::invalid_argument);
+}
+
+TEST_CASE("optimizer: nothing has a proportion to a group that was made with a rate of 0") {
+    std::vector<Parameter<double>> model(2, Parameter<double>(Shape{1}));
+    nn::SGD sgd(model[0], {.learning_rate = 0});
+    sgd.set_learning_rate(3);
+    CHECK(sgd.learning_rate() == 3);
+    sgd.add_group(model[1], {.learning_rate = 4});
+    CHECK_THROWS_WITH(sgd.set_learning_rate(1), Catch::Contains("the first was made with 0"));
+    CHECK(sgd.learning_rate() == 3);
+}
+
+TEST_CASE("optimizer: a parameter is in one group, tied ones included") {
+    std::vector<Parameter<double>> model(3, Parameter<double>(Shape{1}));
+    tie(model[2], model[0]);
+    nn::Adam adam(model[0]);
+    using Catch::Contains;
+    CHECK_THROWS_WITH(adam.add_group(model[0], {}), Contains("[Adam] the parameter is in a group already"));
+    CHECK_THROWS_WITH(adam.add_group(model[2], {}), Contains("in a group already"));
+    CHECK_THROWS_WITH(adam.add_group(model, {}), Contains("[Adam] 0 is in a group already"));
+    CHECK(adam.groups() == 1);
+    CHECK_THROWS_WITH(adam.add_group(model[1], {.beta1 = 1}), Contains("[Adam] beta1"));
+    CHECK_THROWS_WITH(adam.add_group(model[1], {.learning_rate = -1}), Contains("[Adam] learning_rate"));
+    CHECK(adam.groups() == 1);
+    adam.add_group(model[1], {.learning_rate = 0.25});
+    model[1].grad()(0) = 1;
+    adam.step();
+    CHECK(model[1].value()(0) == Approx(-0.25));
+    CHECK(model[0].value()(0) == 0);
 }
 
 TEST_CASE("optimizer: centered RMSprop stays finite while a gradient stays the same") {

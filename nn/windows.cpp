@@ -1,0 +1,40 @@
+#include "nn/windows.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "nn/numbered_engine.hpp"
+#include "nn/options.hpp"
+
+namespace xtape::nn::detail {
+
+WindowPlaces::WindowPlaces(std::size_t length, WindowOptions options) : length_(length), options_(options) {
+    check_positive("Windows", "streams", options.streams);
+    check_positive("Windows", "steps", options.steps);
+    if (length / options.streams < options.steps + 1) {
+        throw std::invalid_argument("[Windows] " + std::to_string(length) + " symbols are too few for " +
+                                    std::to_string(options.streams) + " streams of " +
+                                    std::to_string(options.steps) +
+                                    " steps: expected a longer sequence, or smaller windows");
+    }
+}
+
+std::size_t WindowPlaces::offset(std::size_t pass) const {
+    const std::size_t stream = (length_ - 1) / options_.streams;
+    const std::size_t left_over = stream % options_.steps * options_.streams;
+    return numbered_engine(options_.seed, pass)() % (std::min(options_.steps - 1, left_over) + 1);
+}
+
+WindowPlaces::Place WindowPlaces::next() {
+    const auto stream = [&] { return (length_ - 1 - offset(pass_)) / options_.streams; };
+    if (position_ + options_.steps > stream()) {
+        ++pass_;
+        position_ = 0;
+    }
+    const Place place{offset(pass_) + position_, stream(), position_ == 0};
+    position_ += options_.steps;
+    return place;
+}
+
+}  // namespace xtape::nn::detail

@@ -6,9 +6,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <ostream>
 #include <stdexcept>
 
-#include "examples/save.hpp"
+#include "nn/file.hpp"
 
 namespace examples {
 
@@ -53,7 +54,7 @@ std::string csv(const std::vector<Column>& columns) {
 }
 
 void save_csv(const std::filesystem::path& target, const std::vector<Column>& columns) {
-    save(target, csv(columns));
+    xtape::nn::write_file(target, [&](std::ostream& out) { out << csv(columns); });
 }
 
 CsvLog::CsvLog(const std::filesystem::path& target, const std::vector<std::string>& names) : target_(target) {

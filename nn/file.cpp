@@ -8,7 +8,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <ostream>
 #include <streambuf>
@@ -48,7 +47,7 @@ protected:
     }
     std::streamsize xsputn(const char* bytes, std::streamsize count) override {
         if (count <= epptr() - pptr()) {
-            std::memcpy(pptr(), bytes, static_cast<std::size_t>(count));
+            std::copy_n(bytes, count, pptr());
             pbump(static_cast<int>(count));
             return count;
         }

@@ -4,10 +4,10 @@
     convert_pytorch.py model.pt model.safetensors
     convert_pytorch.py model.safetensors model.pt      # then: model.load_state_dict(torch.load("model.pt"))
 
-The suffixes say which way: .pt, .pth, .bin or .ckpt is PyTorch's file. It may hold a state dict, or a dict with one under
-"state_dict", "model_state_dict" or --key. Such a file can hold code: what isn't tensors, numbers, texts and lists of
-these is refused, and so is a whole module. --trust takes that too, and runs the code; a module's classes have to be on
-PYTHONPATH. Needs PyTorch 1.13 or newer (Debian: python3-torch) and nothing else.
+The suffixes say which way: .pt, .pth, .bin or .ckpt is PyTorch's file. It may hold a state dict, or a dict with one
+under "state_dict", "model_state_dict" or --key. Such a file can hold code: what isn't tensors, numbers, texts and lists
+of these is refused, and so is a whole module. --trust takes that too, and runs the code; a module's classes have to be
+on PYTHONPATH. Needs PyTorch 1.13 or newer, with NumPy (Debian: python3-torch).
 
 Tensors keep their types and names. Those that share memory are written once for each name, dense and in C order.
 """
@@ -74,7 +74,7 @@ def replacing(path):
         raise
 
 
-# safetensors ------------------------------------------------------------------------------------------------------------
+# safetensors ----------------------------------------------------------------------------------------------------------
 
 
 def write_safetensors(path, tensors):
@@ -108,11 +108,11 @@ def write_safetensors(path, tensors):
 
 
 def bytes_of(tensor):
-    flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    if flat.numel() == 0:
+    if tensor.numel() == 0:
         return b""
-    # NumPy has no bfloat16. Bytes of any type it has.
-    return flat.view(torch.uint8).numpy().data
+    dense = tensor.detach().cpu().resolve_neg().contiguous()
+    flat = dense.as_strided((dense.numel(),), (1,))  # a stride along which there is one element may be anything
+    return flat.view(torch.uint8).numpy().data  # NumPy has no bfloat16, but bytes
 
 
 def read_safetensors(path):
@@ -131,7 +131,7 @@ def read_safetensors(path):
             file.seek(8 + length + begin)
             if file.readinto(numbers) != len(numbers):
                 raise ConversionError(f"{name!r} ends early: the file was cut meanwhile")
-            if dtype == torch.bool and any(byte > 1 for byte in numbers):
+            if dtype == torch.bool and numbers.strip(b"\0\1"):
                 raise ConversionError(f"{name!r} has a bool that is neither 0 nor 1")
             tensors[name] = tensor_of(numbers, dtype).reshape(shape)
         return tensors
@@ -173,15 +173,17 @@ def parsed_header(text, data_size):
         for extent in shape:
             count *= extent
         begin, end = offsets
-        if end - begin != count * size_of(DTYPES[dtype]):
-            raise ConversionError(f"{name!r} has data_offsets {offsets}: expected {count * size_of(DTYPES[dtype])} bytes "
-                                  f"for shape {shape} of {dtype}")
+        size = count * size_of(DTYPES[dtype])
+        if end - begin != size:
+            raise ConversionError(f"{name!r} has data_offsets {offsets}: expected {size} bytes for shape {shape} of "
+                                  f"{dtype}")
         entries.append((name, DTYPES[dtype], shape, begin, end))
 
     covered = 0
     for name, _, _, begin, end in sorted(entries, key=lambda entry: entry[3:]):
         if begin != covered:
-            raise ConversionError(f"{name!r} begins at byte {begin} of the data: expected {covered}, where the one before it ends")
+            raise ConversionError(f"{name!r} begins at byte {begin} of the data: expected {covered}, where the one "
+                                  "before it ends")
         covered = end
     if covered != data_size:
         raise ConversionError(f"{data_size} bytes of data: expected {covered}, where the last tensor ends")
@@ -193,14 +195,14 @@ def are_sizes(numbers):
     return isinstance(numbers, list) and all(type(n) is int and 0 <= n < 2**63 for n in numbers)
 
 
-# PyTorch ----------------------------------------------------------------------------------------------------------------
+# PyTorch --------------------------------------------------------------------------------------------------------------
 
 
 class DataUnpickler(pickle.Unpickler):
     """Makes tensors, numbers, texts and lists of these of a file of torch.save, and looks up nothing else.
 
-    (torch.load of PyTorch 1.13 ignores a pickle_module, and its weights_only refuses any file with a float in it, so any
-    with an optimizer's state.)
+    torch.load of PyTorch 1.13 can't do it: it ignores a pickle_module, and with weights_only it refuses any file with a
+    float in it, so any with an optimizer's state.
     """
 
     def __init__(self, archive):
@@ -214,14 +216,13 @@ class DataUnpickler(pickle.Unpickler):
             ("collections", "OrderedDict"): collections.OrderedDict,
             ("torch", "Size"): torch.Size,
             ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-            ("torch._utils", "_rebuild_tensor_v2"): lambda numbers, begin, shape, strides, *_:
-                torch.as_strided(numbers, shape, strides, begin),
+            ("torch._utils", "_rebuild_tensor_v2"): rebuilt,
         }.get((module, name))
         attribute = getattr(torch, name, None) if module == "torch" else None
         if isinstance(attribute, torch.dtype) or name.endswith("Storage"):
             found = attribute
         if found is None:
-            raise ConversionError(f"{module}.{name} is in it, which isn't data; if you trust the file, read it with "
+            raise ConversionError(f"{f'{module}.{name}'!r} is in it, which isn't data; if you trust the file, read it with "
                                   "--trust, which runs the code in it")
         return found
 
@@ -235,13 +236,19 @@ class DataUnpickler(pickle.Unpickler):
         return self.storages[key]
 
 
+def rebuilt(numbers, begin, shape, strides, needs_grad, hooks, metadata=None):
+    tensor = torch.as_strided(numbers, shape, strides, begin)
+    return -tensor if (metadata or {}).get("neg") else tensor  # the imaginary part of a conjugate, not computed yet
+
+
 def read_pickle(path):
     if not zipfile.is_zipfile(path):
-        raise ConversionError("not a zip archive, which torch.save writes since PyTorch 1.6; an older file that you trust is "
-                              "read with --trust")
+        raise ConversionError("not a zip archive, which torch.save writes since PyTorch 1.6; an older file that you "
+                              "trust is read with --trust")
     with zipfile.ZipFile(path) as archive:
         unpickler = DataUnpickler(archive)
-        if f"{unpickler.root}/byteorder" in archive.namelist() and archive.read(f"{unpickler.root}/byteorder") != b"little":
+        byte_order = f"{unpickler.root}/byteorder"
+        if byte_order in archive.namelist() and archive.read(byte_order) != b"little":
             raise ConversionError("written by a machine of another byte order: load and save it there")
         return unpickler.load()
 
@@ -255,7 +262,8 @@ def read_pytorch(path, key=None, trust=False):
     except ConversionError:
         raise
     except Exception as error:  # unpickling what isn't a pickle may raise anything
-        raise ConversionError(f"not a file of torch.save: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConversionError(f"not a file of torch.save: {reason}") from None
     if isinstance(found, torch.nn.Module):
         found = found.state_dict()
     if not isinstance(found, dict):
@@ -282,7 +290,7 @@ def write_pytorch(path, tensors):
         torch.save(collections.OrderedDict(tensors), file)
 
 
-# ------------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def main(arguments=None):

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
-namespace xtape::nn {
+namespace xtape::nn::detail {
 
 std::string Mismatch::text() const {
     constexpr std::size_t most = 50;
@@ -34,4 +34,4 @@ std::string printable(const std::string& name) {
     return text;
 }
 
-}  // namespace xtape::nn
+}  // namespace xtape::nn::detail

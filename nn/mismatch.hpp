@@ -3,18 +3,18 @@
 #include <string>
 #include <vector>
 
-namespace xtape::nn {
+namespace xtape::nn::detail {
 
-/// How the tensors of a file differ from those that are expected of it. A line for each, "head.bias (7)" or "head.weight (7, 5),
+/// How the tensors of a file differ from those that are expected of it. A line for each, "head.bias (7,)" or "head.weight (7, 5),
 /// expected (5, 7)".
 struct Mismatch {
     std::vector<std::string> missing, unknown, misshaped;
 
-    /// "missing: a (3), b (4); unknown: c (5); misshaped: d (3, 4), expected (4, 3)"; of each kind the first fifty.
+    /// "missing: a (3,), b (4,); unknown: c (5,); misshaped: d (3, 4), expected (4, 3)"; of each kind the first fifty.
     std::string text() const;
 };
 
 /// A name from a file for an error message: without control characters, and not longer than a line.
 std::string printable(const std::string& name);
 
-}  // namespace xtape::nn
+}  // namespace xtape::nn::detail

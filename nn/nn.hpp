@@ -28,7 +28,6 @@
 #include "nn/linear.hpp"
 #include "nn/loss.hpp"
 #include "nn/lstm_cell.hpp"
-#include "nn/mismatch.hpp"
 #include "nn/module.hpp"
 #include "nn/nll.hpp"
 #include "nn/npy.hpp"

@@ -140,6 +140,7 @@ public:
     }
     /// As PyTorch has them: "weight_ih_l0", "weight_ih_l0_reverse", ...
     template <class F>
+    requires requires(Cell& c, F f) { c.visit_state_dict(f); }
     void visit_state_dict(F&& f) {
         for (std::size_t layer = 0; layer < layers(); ++layer) {
             for (std::size_t direction = 0; direction < directions(); ++direction) {

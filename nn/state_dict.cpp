@@ -36,7 +36,7 @@ std::string prefix_hint(const StateDict& tensors, const SafetensorsFile& file) {
         const std::string prefix = entry.name.substr(0, entry.name.size() - tensors[0].name.size());
         const auto is_there = [&](const StateDictEntry& tensor) { return file.find(prefix + tensor.name); };
         if (std::ranges::all_of(tensors, is_there)) {
-            return "; all that is missing is there with the prefix \"" + printable(prefix) + '"';
+            return "; all that is missing is there with the prefix \"" + detail::printable(prefix) + '"';
         }
     }
     return "";

@@ -62,6 +62,7 @@ class SelfAttention(nn.Module):
     def forward(self, x):
         return self.attention(x, x, x)[0]
 
+
 LAYERS = {
     "rnn": nn.RNN(D, H, num_layers=2),
     "rnn_relu": nn.RNN(D, H, bidirectional=True, nonlinearity="relu"),

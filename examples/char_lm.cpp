@@ -3,7 +3,8 @@
 //
 //     char_lm                            learns from the texts of Debian's package `fortunes`
 //     char_lm --text book.txt --cell gru --hidden 512 --steps 10000 --minutes 0
-//     char_lm --start char_lm.safetensors --steps 0 --temperature 0.5     writes without learning
+//     char_lm --resume char_lm.run.safetensors                     goes on with a run that was interrupted, or killed
+//     char_lm --from char_lm.safetensors --temperature 0.5         writes without learning
 
 #include <algorithm>
 #include <array>
@@ -12,9 +13,10 @@
 #include <filesystem>
 #include <iostream>
 #include <numbers>
-#include <optional>
 #include <random>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -25,8 +27,9 @@
 #include "examples/csv.hpp"
 #include "examples/format.hpp"
 #include "examples/interrupt.hpp"
-#include "examples/parameter_file.hpp"
+#include "examples/model_file.hpp"
 #include "examples/progress.hpp"
+#include "examples/sampling.hpp"
 #include "examples/text.hpp"
 #include "examples/training.hpp"
 #include "examples/utf8.hpp"
@@ -56,9 +59,30 @@ struct Settings {
     double temperature = 0.7;
     std::string prime;
     std::string picture = "char_lm.svg";
-    std::string start;
+    std::string resume, from;
 
     fs::path beside_picture(const char* suffix) const { return fs::path(picture).replace_extension(suffix); }
+    /// Of all that is needed to go on.
+    std::string run_file() const {
+        return resume.empty() ? beside_picture(".run.safetensors").string() : resume;
+    }
+
+    /// What a run is made of.
+    template <class F>
+    void visit(F&& f) {
+        f("text", text);
+        f("cell", cell);
+        f("hidden", hidden);
+        f("embedding", embedding);
+        f("batch", batch);
+        f("window", window);
+        f("steps", steps);
+        f("minutes", minutes);
+        f("learning_rate", learning_rate);
+        f("clip", clip);
+        f("seed", seed);
+        f("picture", picture);
+    }
 };
 
 // ---- reading and writing -----------------------------------------------------------------------------------------
@@ -86,30 +110,40 @@ double bits_per_symbol(const CharModel<Cell>& model, Tape<float>& tape,
     return nats / static_cast<double>(batch * length) / std::numbers::ln2;
 }
 
-/// What the model writes after `prime`: one symbol at a time, drawn from softmax(scores / temperature).
+/// What the model writes after `prime`, one symbol at a time.
 template <class Cell>
 std::string write_sample(const CharModel<Cell>& model, Tape<float>& tape, const Vocabulary& vocabulary,
                          const Settings& s, const Interrupt& interrupt) {
+    constexpr std::size_t first = 1;  // 0 are bytes that the training part doesn't hold
     std::mt19937_64 random(s.seed);
     typename CharModel<Cell>::State carried;
     std::vector<Symbol> next = vocabulary.symbols(s.prime.empty() ? "\n" : s.prime);
     std::string text;
-    std::vector<double> weights(vocabulary.size());
     while (text.size() < s.sample && !interrupt.requested()) {
         tape.clear();
         const NoRecording evaluation(tape);
         const Var<float> scores =
             model(tape, xt::adapt(next, std::array{next.size(), std::size_t{1}}), carried)[-1][0];  // (V)
         const auto values = scores.value();
-        const float best = *std::max_element(values.begin() + 1, values.end());
-        weights[0] = 0;  // bytes that the training part doesn't hold
-        for (std::size_t k = 1; k < weights.size(); ++k)
-            weights[k] = std::exp((values(k) - best) / s.temperature);
-        std::discrete_distribution<Symbol> draw(weights.begin(), weights.end());
-        next = {draw(random)};
+        next = {draw({values.data(), values.size()}, s.temperature, random, first)};
         text += vocabulary.byte(next[0]);
     }
     return text;
+}
+
+int write_only(const Settings& s) {
+    const ModelFile file(s.from);
+    const Vocabulary vocabulary(file.characters());
+    return with_cell(file.cell(), [&]<class Cell>(std::type_identity<Cell>) {
+        nn::Engine engine(0);
+        CharModel<Cell> model(vocabulary.size(), file.extent("embedding", 1), file.extent("output.weight", 1),
+                              engine);
+        file.load(model);
+        Tape<float> tape;
+        const Interrupt interrupt;
+        std::printf("%s\n", printable(write_sample(model, tape, vocabulary, s, interrupt), true).c_str());
+        return interrupt.exit_code();
+    });
 }
 
 // ---- training ----------------------------------------------------------------------------------------------------
@@ -148,6 +182,7 @@ double learning_rate(const Settings& s, double part) {
 
 struct Data {
     Vocabulary vocabulary;
+    std::uint64_t fingerprint;  ///< of the text
     std::vector<Symbol> train;
     std::vector<std::vector<Symbol>> held_out;
 };
@@ -165,48 +200,59 @@ int train(const Settings& s, Data data) {
 
     nn::Engine engine(s.seed);
     CharModel<Cell> model(data.vocabulary.size(), s.embedding, s.hidden, engine);
-    const std::string name = char_model_name(s.cell, data.vocabulary);
-    if (!s.start.empty()) load_parameters(s.start, model, name);
     std::printf("model: %s, %zu hidden units, %zu parameters; batch %zu, windows of %zu\n", s.cell.c_str(),
                 s.hidden, nn::parameter_count(model), s.batch, s.window);
 
     nn::Adam<float> adam(model);
     const Interrupt interrupt;
+    typename CharModel<Cell>::State carried;
+    Settings recorded = s;
     nn::Training training(model, adam,
                           {.steps = s.steps,
                            .seconds = s.minutes > 0 ? 60 * s.minutes : INFINITY,
                            .max_norm = s.clip,
                            .validate = {.parts = 10},
                            .record = {.parts = 100},
-                           .stop = [&] { return interrupt.requested(); }});
+                           .stop = [&] { return interrupt.requested(); },
+                           .checkpoint = s.run_file(),
+                           .save = {.parts = 20, .seconds = 60}},
+                          [&](auto& f) {
+                              f("settings", recorded);
+                              f("fingerprint", data.fingerprint);
+                              f("windows", windows);
+                              f("carried", carried);
+                          });
     const fs::path parameters = s.beside_picture(".safetensors"), numbers = s.beside_picture(".csv");
-    std::optional<CsvLog> log;
-    if (s.steps > 0) {
-        log.emplace(numbers, std::vector<std::string>{"step", "seconds", "train bits/char",
-                                                      "held-out bits/char", "bigram bits/char"});
-    }
-    typename CharModel<Cell>::State carried;
+    CsvLog log(numbers, {"step", "seconds", "train bits/char", "held-out bits/char", "bigram bits/char"});
+    const auto log_point = [&](const nn::LossCurve& curve, std::size_t k) {
+        log.add({curve.step[k], curve.seconds[k], curve.training[k] / bit, curve.validation[k], bigram_bits});
+    };
     Progress progress({s.batch * s.window, "chars"});
-    training.run(
-        [&](Tape<float>& tape) { return model.loss(tape, windows.next(), carried); },
-        [&](Tape<float>& tape) { return bits_per_symbol(model, tape, data.held_out); },
-        [&](const nn::TrainingState& now) {
-            adam.set_learning_rate(learning_rate(s, now.part));
-            progress.update(now.part, now.step, format("%.3f bits/char", now.smooth_loss / bit));
-            const auto& [step, seconds, train, held_out] = now.curve;
-            if (log && now.has_new_point)
-                log->add({step.back(), seconds.back(), train.back() / bit, held_out.back(), bigram_bits});
-            if (!now.has_new_validation()) return;
-            if (now.step == 0) {
-                progress.note(
-                    format("held-out part: %.3f bits/char before training; a bigram model needs %.3f",
-                           now.validation, bigram_bits));
-            } else {
-                progress.note(
-                    format("step %zu      held-out part: %.3f bits/char", now.step, now.validation));
-                save_parameters(parameters, model, name);
-            }
-        });
+    if (!s.resume.empty()) {
+        training.resume();
+        recorded = s;  // of which some may be new
+        const nn::TrainingState& at = training.state();
+        std::printf("goes on after step %zu, %.3f bits/char\n", at.step, at.smooth_loss / bit);
+        for (std::size_t k = 0; k < at.curve.step.size(); ++k) log_point(at.curve, k);
+        progress.resume(at.part, at.step);
+    }
+    training.run([&](Tape<float>& tape) { return model.loss(tape, windows.next(), carried); },
+                 [&](Tape<float>& tape) { return bits_per_symbol(model, tape, data.held_out); },
+                 [&](const nn::TrainingState& now) {
+                     adam.set_learning_rate(learning_rate(s, now.part));
+                     progress.update(now.part, now.step, format("%.3f bits/char", now.smooth_loss / bit));
+                     if (now.has_new_point) log_point(now.curve, now.curve.step.size() - 1);
+                     if (!now.has_new_validation()) return;
+                     if (now.step == 0) {
+                         progress.note(format(
+                             "held-out part: %.3f bits/char before training; a bigram model needs %.3f",
+                             now.validation, bigram_bits));
+                     } else {
+                         progress.note(
+                             format("step %zu      held-out part: %.3f bits/char", now.step, now.validation));
+                         save_model(parameters, s.cell, data.vocabulary.bytes(), model);
+                     }
+                 });
     progress.finish();
 
     const nn::LossCurve& curve = training.state().curve;
@@ -222,13 +268,19 @@ int train(const Settings& s, Data data) {
             "\n---- sample at temperature %g ----\n%s\n----\n\n", s.temperature,
             printable(write_sample(model, training.tape(), data.vocabulary, s, interrupt), true).c_str());
     }
-    if (training.state().step == 0) return interrupt.exit_code();
-
-    std::printf("saved: %s (parameters), %s (log)\n", parameters.c_str(), numbers.c_str());
+    std::printf("saved: %s (model), %s (to go on from), %s (log)\n", parameters.c_str(), s.run_file().c_str(),
+                numbers.c_str());
     std::fflush(stdout);
     draw_curve(curve, bigram_bits, s, result);
     std::printf("       %s (picture)\n", s.picture.c_str());
     return interrupt.exit_code();
+}
+
+/// FNV-1a, which tells one text from another.
+std::uint64_t fingerprint_of(std::string_view text) {
+    std::uint64_t hash = 0xcbf29ce484222325;
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return hash;
 }
 
 int read_and_train(const Settings& s) {
@@ -237,13 +289,35 @@ int read_and_train(const Settings& s) {
         throw std::runtime_error(default_text +
                                  " is not there: apt install fortunes, or give a text with --text");
     }
-    const Corpus corpus = hold_out(read_text(s.text));
-    Data data{Vocabulary(corpus.train), {}, {}};
+    const std::string text = read_text(s.text);
+    const Corpus corpus = hold_out(text);
+    Data data{Vocabulary(corpus.train), fingerprint_of(text), {}, {}};
     data.train = data.vocabulary.symbols(corpus.train);
     for (const std::string& piece : corpus.held_out) data.held_out.push_back(data.vocabulary.symbols(piece));
+    if (!s.resume.empty() &&
+        nn::SafetensorsFile(s.resume).read<std::uint64_t>("fingerprint")() != data.fingerprint)
+        throw std::runtime_error(s.resume + " is a run on another text than " + s.text + " is now");
 
     return with_cell(s.cell,
                      [&]<class Cell>(std::type_identity<Cell>) { return train<Cell>(s, std::move(data)); });
+}
+
+/// Of the run in a file, but for what `given` says.
+template <class Given>
+Settings settings_of_run(const Settings& now, Given&& given) {
+    const nn::SafetensorsFile file(now.resume);
+    Settings s = now;
+    s.visit([&]<class Value>(const char* name, Value& value) {
+        if (given(name)) return;
+        const std::string entry = "settings." + std::string(name);
+        if constexpr (std::is_same_v<Value, std::string>) {
+            const xt::xarray<std::uint8_t> bytes = file.read<std::uint8_t>(entry);
+            value.assign(bytes.begin(), bytes.end());
+        } else {
+            value = file.read<Value>(entry)();
+        }
+    });
+    return s;
 }
 
 int program(int argc, char** argv) {
@@ -251,7 +325,9 @@ int program(int argc, char** argv) {
     CLI::App app(
         "Learns to predict the next character of a text, reports bits per character on a part that is held "
         "out (beside what a bigram model needs), and writes a sample. Ctrl-C ends the training and saves "
-        "what was done so far (exit code 130); a second one ends the program at once.",
+        "what was done so far (exit code 130); a second one ends the program at once. A run can be gone on "
+        "with, and "
+        "then does what it would have done.",
         "char_lm");
     app.option_defaults()->always_capture_default();
     app.add_option("--text", s.text, "a file of text, or a directory of them");
@@ -261,7 +337,7 @@ int program(int argc, char** argv) {
         ->check(CLI::Range(1, 16384));
     app.add_option("-B,--batch", s.batch, "streams that are read at once")->check(CLI::Range(1, 16384));
     app.add_option("-T,--window", s.window, "steps that a gradient goes back")->check(CLI::Range(1, 16384));
-    app.add_option("--steps", s.steps, "training steps, one window each; 0: only write a sample");
+    app.add_option("--steps", s.steps, "training steps at most, one window each");
     app.add_option("--minutes", s.minutes,
                    "ends earlier after this time (and then a run cannot be repeated exactly); 0: never")
         ->check(CLI::NonNegativeNumber);
@@ -273,15 +349,25 @@ int program(int argc, char** argv) {
     app.add_option("--temperature", s.temperature, "of the sample: lower is more careful")
         ->check(CLI::PositiveNumber);
     app.add_option("--prime", s.prime, "what the sample goes on from; by default a new line");
-    app.add_option(
-        "-o,--out", s.picture,
-        "picture of the learning curve, .svg or .png; the log goes beside it as .csv, the parameters as "
-        ".safetensors");
-    app.add_option("--start", s.start,
-                   "begin with the parameters of an earlier run on the same text and sizes")
-        ->check(CLI::ExistingFile);
+    app.add_option("-o,--out", s.picture,
+                   "picture of the learning curve, .svg or .png; beside it the log goes as .csv, the model "
+                   "as .safetensors, "
+                   "and what is needed to go on as .run.safetensors");
+    CLI::Option* const resume =
+        app.add_option("--resume", s.resume,
+                       "go on with a run: its .run.safetensors. The text has to be the same")
+            ->check(CLI::ExistingFile);
+    for (const char* name : {"--cell", "-H", "-D", "-B", "-T", "--lr", "--clip", "--seed"})
+        resume->excludes(app.get_option(name));
+    app.add_option("--from", s.from, "only write, with a model that was saved")
+        ->check(CLI::ExistingFile)
+        ->excludes(resume);
     if (const auto exit_code = examples::parse(app, argc, argv)) return *exit_code;
-    return read_and_train(s);
+    if (!s.from.empty()) return write_only(s);
+    if (s.resume.empty()) return read_and_train(s);
+    return read_and_train(settings_of_run(s, [&](const std::string& name) {
+        return app.count("--" + (name == "picture" ? "out" : name == "learning_rate" ? "lr" : name)) > 0;
+    }));
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
 
 #include "examples/text.hpp"
 #include "nn/nn.hpp"
@@ -52,10 +51,5 @@ struct CharModel {
     Cell cell;
     xtape::nn::Linear<float> output;
 };
-
-/// What a file of parameters says that they are of: the same only for the same cell and the same bytes.
-inline std::string char_model_name(const std::string& cell, const Vocabulary& vocabulary) {
-    return cell + " of bytes " + vocabulary.hex();
-}
 
 }  // namespace examples

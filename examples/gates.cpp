@@ -23,7 +23,7 @@
 #include "examples/format.hpp"
 #include "examples/gate_recording.hpp"
 #include "examples/interrupt.hpp"
-#include "examples/parameter_file.hpp"
+#include "examples/model_file.hpp"
 #include "examples/progress.hpp"
 #include "examples/recording_lstm.hpp"
 #include "examples/text.hpp"
@@ -259,6 +259,20 @@ void report(const Findings& found, const Vocabulary& vocabulary, const Settings&
     std::printf("picture: %s\n", s.picture.c_str());
 }
 
+Model new_or_saved(const Settings& s, const Vocabulary& vocabulary) {
+    nn::Engine engine(s.seed);
+    if (s.start.empty()) return Model(vocabulary.size(), s.embedding, s.hidden, engine);
+    const ModelFile file(s.start);
+    if (file.cell() != "lstm")
+        throw std::runtime_error(s.start + " holds no LSTM, but the cell " + file.cell());
+    if (file.characters() != vocabulary.bytes())
+        throw std::runtime_error(s.start + " was learnt from another text than " + s.text +
+                                 ": other characters occur in it");
+    Model model(vocabulary.size(), file.extent("embedding", 1), file.extent("output.weight", 1), engine);
+    file.load(model);
+    return model;
+}
+
 int train_and_report(const Settings& s) {
     check_picture(s.picture);
     if (s.text == default_text && !fs::exists(s.text)) {
@@ -275,11 +289,10 @@ int train_and_report(const Settings& s) {
                                     " symbols of a held-out piece of this text: give a shorter one");
     }
 
-    nn::Engine engine(s.seed);
-    Model model(vocabulary.size(), s.embedding, s.hidden, engine);
-    if (!s.start.empty()) load_parameters(s.start, model, char_model_name("lstm", vocabulary));
+    Model model = new_or_saved(s, vocabulary);
     std::printf("text:  %s, %zu bytes to learn from\nmodel: LSTM, %zu hidden units, %zu parameters\n",
-                printable(s.text).c_str(), corpus.train.size(), s.hidden, nn::parameter_count(model));
+                printable(s.text).c_str(), corpus.train.size(), model.cell.hidden_size(),
+                nn::parameter_count(model));
     const double before = record(model, held_out).bits;
     const Interrupt interrupt;
     train(model, nn::Windows(vocabulary.symbols(corpus.train), {s.batch, s.window, s.seed}), s, interrupt);
@@ -311,7 +324,8 @@ int program(int argc, char** argv) {
     app.add_option("--seed", s.seed, "of weights and windows");
     app.add_option("--length", s.length, "symbols to draw")->check(CLI::Range(2, 500));
     app.add_option("--rows", s.rows, "units to draw at most; the CSV has all")->check(CLI::Range(2, 500));
-    app.add_option("--start", s.start, "begin with what char_lm saved, for the same text and sizes")
+    app.add_option("--start", s.start,
+                   "begin with a model that char_lm saved, of its sizes, for the same text")
         ->check(CLI::ExistingFile);
     app.add_option("-o,--out", s.picture, "picture, .svg or .png; the numbers go beside it as .csv");
     if (const auto exit_code = examples::parse(app, argc, argv)) return *exit_code;

@@ -94,14 +94,4 @@ std::vector<Symbol> Vocabulary::symbols(std::string_view text) const {
     return out;
 }
 
-std::string Vocabulary::hex() const {
-    constexpr const char* digits = "0123456789abcdef";
-    std::string out;
-    for (const char byte : bytes_.substr(1)) {
-        const auto value = static_cast<unsigned char>(byte);
-        out += {digits[value / 16], digits[value % 16]};
-    }
-    return out;
-}
-
 }  // namespace examples

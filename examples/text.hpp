@@ -42,8 +42,8 @@ public:
     std::size_t size() const { return bytes_.size(); }
     Symbol symbol(char byte) const { return symbols_[static_cast<unsigned char>(byte)]; }
     std::vector<Symbol> symbols(std::string_view text) const;
-    /// The bytes in hexadecimal, to tell one vocabulary from another.
-    std::string hex() const;
+    /// All bytes that have a number, in their order.
+    std::string bytes() const { return bytes_.substr(1); }
     /// The byte of a symbol; '?' for 0.
     char byte(Symbol symbol) const { return bytes_[static_cast<std::size_t>(symbol)]; }
 

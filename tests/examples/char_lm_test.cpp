@@ -70,32 +70,74 @@ TEST_CASE("char_lm: a seed gives the same parameters bit by bit") {
     CHECK((parameters[0] == parameters[1]));
 }
 
-TEST_CASE("char_lm: saved parameters can be started from, by the same model only") {
+TEST_CASE(
+    "char_lm: a saved model writes without a text, the same again, at the temperature that is asked for") {
     const TemporaryDirectory directory;
     directory.write("text", simple_text());
-    REQUIRE(run_program("char_lm", small_model, directory).exit_code == 0);
-    const double bits = last_row(contents_of(directory / "out.csv"))[3];
-    char expected[64];
-    std::snprintf(expected, sizeof expected, "%.3f bits/char before", bits);
-    const auto start = with(small_model, {"--start", "out.safetensors"});
+    const Run run = run_program("char_lm", small_model, directory);
+    REQUIRE(run.exit_code == 0);
+    std::filesystem::remove(directory / "text");
+    const auto write = [&](const char* temperature) {
+        const Run written = run_program("char_lm",
+                                        {"--from", "out.safetensors", "--sample", "50", "--seed", "3",
+                                         "--temperature", temperature, "--prime", "the cat"},
+                                        directory);
+        INFO(written.err);
+        CHECK(written.exit_code == 0);
+        return written.out;
+    };
+    const std::string text = write("0.7");
+    CHECK(text.size() == 51);
+    CHECK(text == write("0.7"));
+    CHECK(text != write("5"));
+    const Run plain =
+        run_program("char_lm", {"--from", "out.safetensors", "--sample", "50", "--seed", "3"}, directory);
+    CHECK_THAT(run.out, Contains("----\n" + plain.out + "----"));
 
-    std::vector<std::string> only_write = start;
-    *(std::find(only_write.begin(), only_write.end(), "--steps") + 1) = "0";
-    const Run again = run_program("char_lm", only_write, directory);
-    CHECK(again.exit_code == 0);
-    CHECK_THAT(again.out, Contains(expected) && Contains("---- sample"));
+    directory.write("torn", contents_of(directory / "out.safetensors").substr(0, 1000));
+    CHECK_THAT(run_program("char_lm", {"--from", "torn"}, directory).err, Contains("torn"));
+}
+
+TEST_CASE("char_lm: a run that is ended or killed goes on, and ends as if it had never been") {
+    const TemporaryDirectory directory;
+    directory.write("text", simple_text());
+    std::vector<std::string> longer = with(small_model, {"--minutes", "0"});
+    *(std::find(longer.begin(), longer.end(), "--steps") + 1) = "600";
+    REQUIRE(run_program("char_lm", longer, directory).exit_code == 0);
+    const std::string model = contents_of(directory / "out.safetensors");
+    const std::string log = contents_of(directory / "out.csv");
+    const auto losses = [](const std::string& csv) {
+        return std::pair(column(csv, "train bits/char"), column(csv, "held-out bits/char"));
+    };
+
+    for (const int signal : {SIGINT, SIGKILL}) {
+        INFO("signal " << signal);
+        for (const char* file : {"out.safetensors", "out.run.safetensors", "out.csv"})
+            std::filesystem::remove(directory / file);
+        bool sent = false;
+        const Run broken = run_program("char_lm", longer, directory, [&](pid_t process, const std::string&) {
+            if (sent || !std::filesystem::exists(directory / "out.run.safetensors")) return;
+            kill(process, signal);
+            sent = true;
+        });
+        CHECK(broken.exit_code == (signal == SIGINT ? 130 : -SIGKILL));
+        const Run rest =
+            run_program("char_lm", {"--resume", "out.run.safetensors", "--sample", "0"}, directory);
+        INFO(rest.err);
+        REQUIRE(rest.exit_code == 0);
+        CHECK_THAT(rest.out, Contains("goes on after step"));
+        CHECK((contents_of(directory / "out.safetensors") == model));
+        CHECK((losses(contents_of(directory / "out.csv")) == losses(log)));
+    }
 
     std::string renamed = simple_text();
     std::replace(renamed.begin(), renamed.end(), 'c', 'z');
-    directory.write("renamed", renamed);
-    for (const auto& [option, value] : {std::pair("--cell", "gru"), std::pair("--text", "renamed")}) {
-        std::vector<std::string> other = start;
-        const auto given = std::find(other.begin(), other.end(), option);
-        if (given != other.end()) other.erase(given, given + 2);
-        const Run run = run_program("char_lm", with(other, {option, value}), directory);
-        CHECK(run.exit_code == 1);
-        CHECK_THAT(run.err, Contains("out.safetensors was not saved from this model"));
-    }
+    directory.write("text", renamed);
+    const Run other = run_program("char_lm", {"--resume", "out.run.safetensors"}, directory);
+    CHECK(other.exit_code == 1);
+    CHECK_THAT(other.err, Contains("out.run.safetensors is a run on another text than text is now"));
+    CHECK(run_program("char_lm", {"--resume", "out.run.safetensors", "--hidden", "9"}, directory).exit_code ==
+          2);
 }
 
 TEST_CASE("char_lm: Ctrl-C ends the training cleanly and what was done so far is saved") {

@@ -62,24 +62,30 @@ TEST_CASE("gates: learns, and draws three gates between 0 and 1 for each unit un
     }
 }
 
-TEST_CASE("gates: shows what char_lm has learnt, of the same sizes only") {
+TEST_CASE("gates: shows what char_lm has learnt, from the same text with the same cell only") {
     const TemporaryDirectory directory;
     directory.write("text", simple_text());
     REQUIRE(run_program("char_lm", small_model, directory).exit_code == 0);
     std::vector<std::string> start = with(small_gates, {"--start", "out.safetensors"});
     *(std::find(start.begin(), start.end(), "--steps") + 1) = "0";
-    const Run other = run_program("gates", start, directory);
-    CHECK(other.exit_code == 1);
-    CHECK_THAT(other.err, Contains("out.safetensors was not saved from this model"));
-
-    *(std::find(start.begin(), start.end(), "--hidden") + 1) = "8";
     const Run run = run_program("gates", start, directory);
     INFO(run.err);
     REQUIRE(run.exit_code == 0);
+    CHECK_THAT(run.out, Contains("8 hidden units"));
     const auto [before, after] = held_out_bits(run.out);
     CHECK(before == after);
     CHECK(before <
           std::log2(13));  // it has learnt something: of 13 different symbols each would need so much
+
+    std::string renamed = simple_text();
+    std::replace(renamed.begin(), renamed.end(), 'c', 'z');
+    directory.write("text", renamed);
+    const Run other = run_program("gates", start, directory);
+    CHECK(other.exit_code == 1);
+    CHECK_THAT(other.err, Contains("out.safetensors was learnt from another text"));
+
+    REQUIRE(run_program("char_lm", with(small_model, {"--cell", "gru"}), directory).exit_code == 0);
+    CHECK_THAT(run_program("gates", start, directory).err, Contains("holds no LSTM, but the cell gru"));
 }
 
 TEST_CASE("gates: a text that is missing or too short is a clear error") {

@@ -69,5 +69,6 @@ TEST_CASE("vocabulary: bytes that occur are numbered from 1 in their order, all 
     CHECK(vocabulary.byte(3) == 'n');
     CHECK(vocabulary.byte(4) == '\xe9');
     CHECK(vocabulary.byte(0) == '?');
-    CHECK(vocabulary.hex() == "61626ee9");
+    CHECK(vocabulary.bytes() == "abn\xe9");
+    CHECK(Vocabulary(vocabulary.bytes()).symbols("na") == vocabulary.symbols("na"));
 }

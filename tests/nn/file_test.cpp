@@ -154,8 +154,11 @@ TEST_CASE("write_file: where there is no room, the file is as it was and the err
     }
 }
 
-TEST_CASE("write_file: a process that is killed as it writes leaves the old file") {
+TEST_CASE(
+    "write_file: a process that is killed as it writes leaves the old file, and the next one tidies up") {
     const TemporaryDirectory directory;
+    for (const char* other : {".file.tmp", ".file.1-2", ".file.1x2.tmp", ".other.1-2.tmp", "file.1-2.tmp"})
+        directory.write(other, "somebody's");
     const fs::path file = directory.write("file", "old");
     const pid_t child = fork();
     if (child == 0) {
@@ -169,8 +172,23 @@ TEST_CASE("write_file: a process that is killed as it writes leaves the old file
     REQUIRE(waitpid(child, &status, 0) == child);
     CHECK(WIFSIGNALED(status));
     CHECK(contents_of(file) == "old");
+    CHECK(file_count(directory.path()) == 5 + 2);
     write_file(file, text("new"));
     CHECK(contents_of(file) == "new");
+    CHECK(file_count(directory.path()) == 5 + 1);
+}
+
+TEST_CASE("write_file: what another one is still writing isn't tidied up") {
+    const TemporaryDirectory directory;
+    const fs::path file = directory / "file";
+    write_file(file, [&](std::ostream& out) {
+        out << "outer" << std::flush;
+        write_file(file, text("inner"));
+        CHECK(contents_of(file) == "inner");
+        CHECK(file_count(directory.path()) == 2);
+    });
+    CHECK(contents_of(file) == "outer");
+    CHECK(file_count(directory.path()) == 1);
 }
 
 TEST_CASE("write_file: several threads that write one file leave that of one of them") {

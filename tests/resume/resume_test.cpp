@@ -129,6 +129,6 @@ TEST_CASE("resume: a run that is killed again and again ends with the bits of an
     }
     train_to_the_end(file);
     CHECK(killed > 20);
-    CHECK(contents_of(file) == contents_of(unbroken / "run"));
+    CHECK((contents_of(file) == contents_of(unbroken / "run")));
     CHECK(files_in(broken) == 1);
 }

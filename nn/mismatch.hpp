@@ -5,8 +5,8 @@
 
 namespace xtape::nn::detail {
 
-/// How the tensors of a file differ from those that are expected of it. A line for each, "head.bias (7,)" or "head.weight (7, 5),
-/// expected (5, 7)".
+/// How the tensors of a file differ from those that are expected of it: "head.bias (7,)" or "head.weight (7, 5), expected
+/// (5, 7)" for each.
 struct Mismatch {
     std::vector<std::string> missing, unknown, misshaped;
 

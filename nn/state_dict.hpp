@@ -92,12 +92,14 @@ void save(const StateDict& tensors, const std::string& file);
 
 }  // namespace detail
 
-/// Assigns to each parameter what the file has for it, frozen ones included, numbers converted as by SafetensorsFile::read.
-/// PyTorch's second bias is added to the first, except for a GRU's candidate. Gradients, and what optimizers remember, stay.
+/// Assigns to each parameter what the file has for it, frozen ones included, with numbers converted as by
+/// SafetensorsFile::read. PyTorch's second bias is added to the first, but for a GRU's candidate, which has both. Gradients,
+/// and what optimizers remember, stay. Returns what didn't match; nothing if strict.
 ///
-/// Throws FileError if tensors are missing, unknown or of another shape, and lists all of them; unless it is strict, only for
-/// those of another shape. Also if the numbers can't be converted, and if tied parameters don't agree. Nothing has changed then.
-/// Throws std::invalid_argument for a GRU that PyTorch hasn't, and for a module with two parameters of one name.
+/// Throws FileError that lists all tensors that are missing or unknown (if strict) or of another shape, of each kind the
+/// first fifty; also for numbers that can't be converted, and for tied parameters, which are in the file under each name,
+/// unless they agree. Throws std::invalid_argument for a GRU that PyTorch hasn't, and for two parameters of one name. Nothing
+/// has changed then.
 template <Module M>
 Unmatched load_state_dict(M& module, const SafetensorsFile& file, const StateDictOptions& options = {}) {
     return detail::load(state_dict(module), file, options);
@@ -107,9 +109,9 @@ Unmatched load_state_dict(M& module, const std::string& file, const StateDictOpt
     return load_state_dict(module, SafetensorsFile(file), options);
 }
 
-/// Writes what load_state_dict reads, and PyTorch by `model.load_state_dict(safetensors.torch.load_file(...))`. Loaded again
-/// every bit is the same: the second bias is -0, as only the sum of both matters. Throws FileError if the file can't be written, and
-/// std::invalid_argument as load_state_dict.
+/// Writes what load_state_dict reads, and PyTorch by `model.load_state_dict(safetensors.torch.load_file(...))`. The second
+/// bias is -0, so that every bit is the same when it is loaded again. Throws FileError if the file can't be written, and
+/// std::invalid_argument as load_state_dict does.
 template <Module M>
 void save_state_dict(const M& module, const std::string& file) {
     detail::save(state_dict(module), file);

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
-#include <stdexcept>
+#include <ostream>
 
-#include "examples/save.hpp"
+#include "nn/file.hpp"
 
 namespace examples {
 
@@ -53,7 +53,7 @@ std::string csv(const std::vector<Column>& columns) {
 }
 
 void save_csv(const std::filesystem::path& target, const std::vector<Column>& columns) {
-    save(target, csv(columns));
+    xtape::nn::write_file(target, [&](std::ostream& out) { out << csv(columns); });
 }
 
 CsvLog::CsvLog(const std::filesystem::path& target, const std::vector<std::string>& names) : target_(target) {
@@ -84,7 +84,8 @@ void CsvLog::add(const std::string& first, const std::vector<double>& numbers) {
 void CsvLog::write(const std::string& row) {
     out_ << row << '\n' << std::flush;
     if (!out_)
-        throw std::runtime_error("save: cannot write " + target_.string() + ": " + std::strerror(errno));
+        throw xtape::nn::FileError("csv log", target_.string(),
+                                   std::string("cannot be written: ") + std::strerror(errno));
 }
 
 }  // namespace examples

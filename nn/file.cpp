@@ -1,6 +1,7 @@
 #include "nn/file.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,7 +9,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <ostream>
 #include <streambuf>
@@ -48,7 +48,7 @@ protected:
     }
     std::streamsize xsputn(const char* bytes, std::streamsize count) override {
         if (count <= epptr() - pptr()) {
-            std::memcpy(pptr(), bytes, static_cast<std::size_t>(count));
+            std::copy_n(bytes, count, pptr());
             pbump(static_cast<int>(count));
             return count;
         }
@@ -81,19 +81,32 @@ private:
     int error_ = 0;
 };
 
+/// A new file's name is this, the process, a number and ".tmp".
+std::string start_of_name(const fs::path& target) {
+    return "." + target.filename().string().substr(0, 200) + ".";
+}
+
 /// A file that is removed again unless it gets its name.
 class NewFile {
 public:
-    /// A file in the same directory, of a name that no other thread or process uses.
+    /// A file in the same directory, of a name that no other thread or process uses. It is locked, as a sign that
+    /// somebody is writing it.
     explicit NewFile(const fs::path& target) {
         static std::atomic<unsigned> made = 0;
-        const std::string name = target.filename().string().substr(0, 200);
-        do {
-            path_ = target.parent_path() /
-                    ("." + name + "." + std::to_string(::getpid()) + "-" + std::to_string(made++) + ".tmp");
+        for (;;) {
+            path_ = target.parent_path() / (start_of_name(target) + std::to_string(::getpid()) + "-" +
+                                            std::to_string(made++) + ".tmp");
             descriptor_ = detail::Descriptor(open(path_, O_WRONLY | O_CREAT | O_EXCL));
-        } while (descriptor_.number() < 0 && errno == EEXIST);
-        if (descriptor_.number() < 0) path_.clear();
+            if (descriptor_.number() < 0) {
+                if (errno == EEXIST) continue;
+                path_.clear();
+                return;
+            }
+            // Before it is locked another process may take it for an abandoned one.
+            while (::flock(descriptor_.number(), LOCK_EX) != 0 && errno == EINTR) continue;
+            struct stat status {};
+            if (::fstat(descriptor_.number(), &status) != 0 || status.st_nlink > 0) return;
+        }
     }
     NewFile(const NewFile&) = delete;
     NewFile& operator=(const NewFile&) = delete;
@@ -113,6 +126,23 @@ private:
     fs::path path_;
     detail::Descriptor descriptor_;
 };
+
+/// Removes what processes that were killed have left of this file: what no living one has locked.
+void remove_abandoned(const fs::path& directory, const fs::path& target) {
+    const std::string start = start_of_name(target), end = ".tmp";
+    std::error_code error;
+    for (fs::directory_iterator entry(directory, error); !error && entry != fs::directory_iterator();
+         entry.increment(error)) {
+        const std::string name = entry->path().filename().string();
+        if (name.size() <= start.size() + end.size() || !name.starts_with(start) || !name.ends_with(end))
+            continue;
+        const std::size_t last = name.size() - end.size();
+        if (name.find_first_not_of("0123456789-", start.size()) < last) continue;
+        const detail::Descriptor file(open(entry->path(), O_WRONLY | O_NONBLOCK | O_NOFOLLOW));
+        if (file.number() >= 0 && ::flock(file.number(), LOCK_EX | LOCK_NB) == 0)
+            ::unlink(entry->path().c_str());
+    }
+}
 
 /// Where symbolic links lead; there need not be anything yet.
 fs::path destination(fs::path file, std::error_code& error) {
@@ -165,6 +195,7 @@ void write_file(const std::string& file, const std::function<void(std::ostream&)
     if (is_new && errno != ENOENT) fail(reason(errno));
     if (!is_new && !S_ISREG(old.st_mode)) fail("not a regular file");
 
+    remove_abandoned(directory, target);
     NewFile fresh(target);
     detail::Descriptor& descriptor = fresh.descriptor();
     if (descriptor.number() < 0) fail(reason(errno));
@@ -178,8 +209,7 @@ void write_file(const std::string& file, const std::function<void(std::ostream&)
         if (!stream) fail("its writer gave up");
     }
     if (::fsync(descriptor.number()) != 0) fail(reason(errno));
-    check(descriptor.close());
-    check(fresh.rename_to(target));
+    check(fresh.rename_to(target));  // before it is closed, which would unlock it
 
     // Not every file system can flush a directory, nor may everybody read it; the file is there in any case.
     const detail::Descriptor parent(open(directory, O_RDONLY | O_DIRECTORY));

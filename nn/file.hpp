@@ -42,9 +42,9 @@ private:
 /// the process or the machine stops, `file` is the old one or the whole new one. Makes the directory if it isn't there.
 ///
 /// If anything fails, or `write` throws, the new file is removed and `file` is as it was. Only a process that is killed
-/// leaves it behind: `.NAME.PID-N.tmp`. The new file has the old one's permissions; a symbolic link stays, and the
-/// file it leads to is replaced. Throws FileError with the system's reason, also if `file` is something else than a
-/// regular file.
+/// leaves it behind, `.NAME.PID-N.tmp`, until `file` is written the next time. The new file has the old one's permissions;
+/// a symbolic link stays, and the file it leads to is replaced. Throws FileError with the system's reason, also if
+/// `file` is something else than a regular file.
 void write_file(const std::string& file, const std::function<void(std::ostream&)>& write);
 
 /// A regular file that is read piece by piece, by several threads if they like.

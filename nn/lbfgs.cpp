@@ -208,8 +208,8 @@ void LBFGS<T>::find_direction() {
     const double product = dot(dg, dx, size_);
     if (product > 1e-10) {  // else H would not be positive
         if (pairs_.size() == options_.history) {
-            std::ranges::rotate(pairs_, pairs_.begin() + 1);
-            std::ranges::rotate(inverses_, inverses_.begin() + 1);
+            std::rotate(pairs_.begin(), pairs_.begin() + 1, pairs_.end());
+            std::rotate(inverses_.begin(), inverses_.begin() + 1, inverses_.end());
         } else {
             pairs_.emplace_back(pair_.shape());
         }

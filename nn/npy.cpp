@@ -120,7 +120,7 @@ private:
                 file_.fail("a shape of more than " + std::to_string(max_rank) + " axes");
             shape.push_back(take_extent());
             if (accept(",")) continue;
-            if (shape.size() == 1) fail("expected a comma behind the only extent");
+            if (shape.size() == 1) fail("expected a comma behind the first extent");
             expect(")");
             break;
         }

@@ -20,8 +20,7 @@ constexpr const char* metadata_key = "__metadata__";
 constexpr std::uint64_t longest_header = 100'000'000;  // that of the reference implementation
 
 /// In quotes, whatever it is.
-std::string quoted(std::string text) {
-    constexpr std::size_t enough = 80;
+std::string quoted(std::string text, std::size_t enough = 80) {
     if (text.size() > enough) text = text.substr(0, enough) + "...";
     return json(std::move(text)).dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -114,7 +113,7 @@ public:
     bool parse_error(std::size_t position, const std::string&, const json::exception& error) {
         const std::string what = error.what();  // "[json.exception.parse_error.101] parse error at ..."
         file_.fail("the header isn't JSON in UTF-8, at its byte " + std::to_string(position) + ": " +
-                   quoted(what.substr(what.find(' ') + 1)));
+                   quoted(what.substr(what.find(' ') + 1), 200));
     }
 
 private:
@@ -284,7 +283,7 @@ std::string head(const std::string& op, const std::vector<TensorSource>& tensors
     json header = json::object();
     for (const auto& [key, text] : metadata) {
         check_utf8(op, "metadata", key);
-        check_utf8(op, "metadata " + key + ":", text);
+        check_utf8(op, "metadata " + quoted(key) + ":", text);
         header[metadata_key][key] = text;
     }
     std::uint64_t begin = 0;

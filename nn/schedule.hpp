@@ -9,9 +9,9 @@
 //         optimizer.set_learning_rate(schedule(step));
 //         ...
 //
-// They remember nothing, so a run that goes on at a later step has the right rate. One with a learning rate of 1 is a factor, so
-// that they combine: `decay(step) * warm_up(step)`. Names and definitions are those of PyTorch's schedulers. Numbers out
-// of range throw std::invalid_argument when a rate is asked for.
+// They remember nothing, so a run that goes on at a later step has the right rate, and need not save them. One with a
+// learning rate of 1 is a factor, so that they combine: `decay(step) * warm_up(step)`. Names and definitions are those of
+// PyTorch's schedulers. Numbers out of range throw std::invalid_argument when a rate is asked for.
 
 namespace xtape::nn {
 

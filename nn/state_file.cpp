@@ -31,11 +31,10 @@ bool set_engine(Engine& engine, const std::vector<std::uint64_t>& numbers) {
     return !text.fail();
 }
 
-void append(std::string& message, const char* title, const std::vector<std::string>& items) {
-    if (items.empty()) return;
-    if (!message.empty()) message += "; ";
-    message += title;
-    for (std::size_t k = 0; k < items.size(); ++k) message += (k == 0 ? "" : ", ") + items[k];
+std::string joined(const std::vector<std::string>& items, const char* by) {
+    std::string text;
+    for (const std::string& item : items) text += (text.empty() ? "" : by) + item;
+    return text;
 }
 
 }  // namespace
@@ -116,10 +115,10 @@ std::vector<const TensorEntry*> StateLoader::find_arrays(
     const std::string other = expected(shapes);
     if (fits && other.empty()) return entries;
     if (!other.empty()) {
-        std::string found;
-        for (const Shape& shape : shapes) found += (found.empty() ? "" : " ") + to_string(shape);
-        faults_.push_back("shapes of " + name + " " + (found.empty() ? "none" : found) + ", expected " +
-                          other);
+        std::vector<std::string> found;
+        for (const Shape& shape : shapes) found.push_back(to_string(shape));
+        faults_.push_back("shapes of " + name + " " + (found.empty() ? "none" : joined(found, " ")) +
+                          ", expected " + other);
     }
     return {};
 }
@@ -144,11 +143,9 @@ void StateLoader::finish() {
     for (std::size_t k = 0; k < is_known_.size(); ++k) {
         if (!is_known_[k]) unknown.push_back(file_.tensors()[k].name);
     }
-    std::string message;
-    append(message, "missing: ", missing_);
-    append(message, "unknown: ", unknown);
-    append(message, "", faults_);
-    if (!message.empty()) throw FileError("load", file_.name(), message);
+    if (!unknown.empty()) faults_.insert(faults_.begin(), "unknown: " + joined(unknown, ", "));
+    if (!missing_.empty()) faults_.insert(faults_.begin(), "missing: " + joined(missing_, ", "));
+    if (!faults_.empty()) throw FileError("load", file_.name(), joined(faults_, "; "));
     for (const auto& assign : assign_) assign();
 }
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "tests/catch.hpp"
-#include "tests/examples/temporary_directory.hpp"
+#include "tests/temporary_directory.hpp"
 
 using namespace examples;
 using Catch::Contains;

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/examples/temporary_directory.hpp"
+#include "tests/temporary_directory.hpp"
 
 extern char** environ;
 

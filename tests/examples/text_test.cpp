@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "tests/catch.hpp"
-#include "tests/examples/temporary_directory.hpp"
+#include "tests/temporary_directory.hpp"
 
 using namespace examples;
 using Catch::Contains;

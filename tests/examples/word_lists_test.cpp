@@ -4,7 +4,7 @@
 #include <set>
 
 #include "tests/catch.hpp"
-#include "tests/examples/temporary_directory.hpp"
+#include "tests/temporary_directory.hpp"
 
 using namespace examples;
 using Catch::Contains;

@@ -148,7 +148,7 @@ TEST_CASE("state: every kind of part comes back bit by bit") {
     loaded.engine = saved.engine;
 
     nn::save(loaded, directory / "again.safetensors");
-    CHECK(contents_of(directory / "again.safetensors") == contents_of(file));
+    CHECK((contents_of(directory / "again.safetensors") == contents_of(file)));
 }
 
 TEST_CASE("state: a file names parts by their paths, and says what it is") {
@@ -252,9 +252,9 @@ void check_resumed(const std::function<Optimizer(typename Run<Optimizer>::Model&
     second.train(10);
     nn::save(whole, directory / "whole");
     nn::save(second, directory / "resumed");
-    CHECK(contents_of(directory / "whole") == contents_of(directory / "resumed"));
+    CHECK((contents_of(directory / "whole") == contents_of(directory / "resumed")));
     nn::save(first, directory / "half");
-    CHECK(contents_of(directory / "whole") != contents_of(directory / "half"));
+    CHECK((contents_of(directory / "whole") != contents_of(directory / "half")));
 }
 
 }  // namespace
@@ -401,7 +401,7 @@ TEST_CASE("state: a carried state comes back where nothing was kept, and so does
           Names{"carried.values.0", "carried.values.1", "carried.values.2", "carried.values.3"});
     saved.carried.forget();
     nn::save(saved, directory / "forgotten");
-    CHECK(contents_of(directory / "forgotten") == contents_of(none));
+    CHECK((contents_of(directory / "forgotten") == contents_of(none)));
 
     Carrier<State> loaded;
     const auto check = [&](std::size_t layers) {
@@ -500,8 +500,8 @@ TEST_CASE("state: all that doesn't fit is said at once, and nothing has changed 
     CHECK_THROWS_WITH(
         nn::load(run, file),
         "[load] " + file +
-            ": missing: a, c; unknown: x, y; shape of b (4, 3), expected (3, 4), type of d F64, "
-            "expected U64, type of e F64, expected I32, engine isn't the state of an engine");
+            ": missing: a, c; unknown: x, y; shape of b (4, 3), expected (3, 4); type of d F64, "
+            "expected U64; type of e F64, expected I32; engine isn't the state of an engine");
     CHECK(run.c.value()(0) == 4);
     CHECK(run.engine == engine);
     CHECK(run.e == std::vector<int>{1, 2});

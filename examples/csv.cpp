@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstring>
 #include <ostream>
-#include <stdexcept>
 
 #include "nn/file.hpp"
 
@@ -85,7 +84,8 @@ void CsvLog::add(const std::string& first, const std::vector<double>& numbers) {
 void CsvLog::write(const std::string& row) {
     out_ << row << '\n' << std::flush;
     if (!out_)
-        throw std::runtime_error("save: cannot write " + target_.string() + ": " + std::strerror(errno));
+        throw xtape::nn::FileError("csv log", target_.string(),
+                                   std::string("cannot be written: ") + std::strerror(errno));
 }
 
 }  // namespace examples

@@ -24,10 +24,10 @@ void save_csv(const std::filesystem::path& target, const std::vector<Column>& co
 /// A table that is written row by row, and is there as far as it goes even if the program is killed.
 class CsvLog {
 public:
-    /// Begins the file, and makes its directory if there is none. Throws std::runtime_error if it can't be written.
+    /// Begins the file, and makes its directory if there is none. Throws FileError if it can't be written.
     CsvLog(const std::filesystem::path& target, const std::vector<std::string>& names);
 
-    /// A row. Throws std::runtime_error if it can't be written.
+    /// A row. Throws FileError if it can't be written.
     void add(const std::vector<double>& numbers);
     void add(const std::string& first, const std::vector<double>& numbers);
 

@@ -1,6 +1,7 @@
 #include "nn/windows.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -9,7 +10,8 @@
 
 namespace xtape::nn::detail {
 
-WindowPlaces::WindowPlaces(std::size_t length, WindowOptions options) : length_(length), options_(options) {
+WindowPlaces::WindowPlaces(std::size_t length, WindowOptions options)
+    : length_(length), options_(options), offset_pass_(std::numeric_limits<std::size_t>::max()) {
     check_positive("Windows", "streams", options.streams);
     check_positive("Windows", "steps", options.steps);
     if (length / options.streams < options.steps + 1) {
@@ -20,19 +22,22 @@ WindowPlaces::WindowPlaces(std::size_t length, WindowOptions options) : length_(
     }
 }
 
-std::size_t WindowPlaces::offset(std::size_t pass) const {
+std::size_t WindowPlaces::offset() {
+    if (offset_pass_ == pass_) return offset_;
     const std::size_t stream = (length_ - 1) / options_.streams;
     const std::size_t left_over = stream % options_.steps * options_.streams;
-    return numbered_engine(options_.seed, pass)() % (std::min(options_.steps - 1, left_over) + 1);
+    offset_ = numbered_engine(options_.seed, pass_)() % (std::min(options_.steps - 1, left_over) + 1);
+    offset_pass_ = pass_;
+    return offset_;
 }
 
 WindowPlaces::Place WindowPlaces::next() {
-    const auto stream = [&] { return (length_ - 1 - offset(pass_)) / options_.streams; };
+    const auto stream = [&] { return (length_ - 1 - offset()) / options_.streams; };
     if (position_ + options_.steps > stream()) {
         ++pass_;
         position_ = 0;
     }
-    const Place place{offset(pass_) + position_, stream(), position_ == 0};
+    const Place place{offset() + position_, stream(), position_ == 0};
     position_ += options_.steps;
     return place;
 }

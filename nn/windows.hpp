@@ -36,12 +36,13 @@ public:
     }
 
 private:
-    std::size_t offset(std::size_t pass) const;
+    std::size_t offset();
 
     std::size_t length_;
     WindowOptions options_;
     std::size_t pass_ = 0;
     std::size_t position_ = 0;  // of the next window in each stream
+    std::size_t offset_ = 0, offset_pass_;
 };
 
 }  // namespace detail

@@ -36,7 +36,7 @@ TEST_CASE("csv log: a file that can't be written is a clear error") {
     const TemporaryDirectory directory;
     directory.write("file", "");
     CHECK_THROWS_WITH(CsvLog(directory / "file/log.csv", {"step"}),
-                      Catch::Contains("file/log.csv: Not a directory"));
+                      Catch::Contains("file/log.csv: cannot be written: Not a directory"));
 }
 
 TEST_CASE("csv: a table is saved under its name, or an error gives the name and the reason") {

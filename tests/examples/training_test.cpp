@@ -5,7 +5,7 @@
 #include "examples/long_memory.hpp"
 #include "tests/catch.hpp"
 #include "tests/examples/program_files.hpp"
-#include "tests/examples/temporary_directory.hpp"
+#include "tests/temporary_directory.hpp"
 
 using namespace examples;
 using xtape::Tape;

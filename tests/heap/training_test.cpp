@@ -149,6 +149,34 @@ TEST_CASE("heap: nor does one of an RNN or a GRU") {
     check_steady_state<float, nn::GRUCell<float>>(4, 8, 16);
 }
 
+TEST_CASE("heap: nor does a step of nn::Training over windows, between two points of its curve") {
+    constexpr std::size_t classes = 5, streams = 3;
+    nn::Engine engine(1);
+    Model<float, nn::GRUCell<float>> model{{classes, 8, engine}, {8, classes, engine}};
+    nn::Adam adam(model.head);
+    nn::Windows windows(std::vector<int>(1000, 2), {.streams = streams, .steps = 7});
+    nn::CarriedState<nn::GRUCell<float>::State> carried;
+    const xt::xtensor<float, 2> one_hot = xt::eye<float>(classes);
+    nn::Training training(model, adam, {.steps = 12, .accumulate = 2, .max_norm = 1, .validate = {}});
+    std::vector<std::size_t> counts;
+    std::size_t before = 0;
+    counts.reserve(20);
+    training.run(
+        [&](Tape<float>& tape) {
+            const auto& [inputs, targets, starts_anew] = windows.next();
+            if (starts_anew) carried.forget();
+            const auto xs = take(tape.constant(one_hot), inputs);
+            return nn::cross_entropy(model.head(nn::unroll(model.cell, xs, carried).outputs), targets);
+        },
+        {},
+        [&](const nn::TrainingState&) {
+            counts.push_back(allocations - before);
+            before = allocations;
+        });
+    REQUIRE(counts.size() == 1 + 12 + 1);  // the start, the steps, the last point
+    for (std::size_t step = 4; step <= 12; ++step) CHECK(counts[step] == 0);
+}
+
 TEST_CASE("heap: nor does a step of L-BFGS whose history is full") {
     xtape::Parameter<double> x(Shape{40});
     const auto closure = [&] {  // Σ kₖ (xₖ - 1)², of 40 different steepnesses

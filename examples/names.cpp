@@ -45,7 +45,7 @@ struct Settings {
                              .learning_rate = 5e-3,
                              .weight_decay = 0,
                              .anneal = true,
-                             .steps_between_tests = 100,
+                             .steps_between_tests = 50,
                              .picture = "names.svg"};
     std::string list = default_list;
     Keep keep = Keep::names;

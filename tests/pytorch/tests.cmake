@@ -23,3 +23,10 @@ set_tests_properties(
     "pytorch: what xtape saves PyTorch loads, what PyTorch saves xtape loads, and both compute the same"
     "pytorch: convert_pytorch.py converts both ways, and refuses what isn't data"
     PROPERTIES LABELS pytorch TIMEOUT 300)
+
+if(TARGET import_pytorch)
+    set(name "pytorch: import_pytorch runs what PyTorch saved, and gives what PyTorch gives")
+    add_test(NAME ${name}
+        COMMAND ${python} ${CMAKE_CURRENT_LIST_DIR}/import_pytorch_test.py $<TARGET_FILE:import_pytorch>)
+    set_tests_properties(${name} PROPERTIES LABELS pytorch TIMEOUT 300)
+endif()

@@ -2,9 +2,11 @@
 # preset `fuzz` builds the fuzzers, which look for more:
 #
 #     cmake --preset fuzz && cmake --build --preset fuzz
-#     export TMPDIR=/dev/shm          # what is written needn't reach a disk
-#     build/fuzz/tests/fuzz_npy -max_total_time=600 -dict=tests/fuzz/npy.dict new tests/fuzz/corpus/npy
-#     build/fuzz/tests/fuzz_npy -merge=1 tests/fuzz/corpus/npy new
+#     mkdir new; export TMPDIR=/dev/shm          # what is written needn't reach a disk
+#     build/fuzz/tests/fuzz_npy -max_total_time=600 -malloc_limit_mb=1 -dict=tests/fuzz/npy.dict new tests/fuzz/corpus/npy
+#     build/fuzz/tests/fuzz_npy -merge=1 -use_counters=0 tests/fuzz/corpus/npy new
+#
+# The limit is a check too: no file of a few kilobytes may get a megabyte.
 if(XTAPE_FUZZ AND NOT CMAKE_CXX_COMPILER_ID MATCHES Clang)
     message(FATAL_ERROR "XTAPE_FUZZ needs Clang with libFuzzer: cmake --preset fuzz")
 endif()

@@ -55,6 +55,7 @@ int learn_and_report(const Settings& s) {
     Learning learning(s.training,
                       {.title = "The adding problem over " + std::to_string(s.length) + " time steps",
                        .test = "mean square error on 500 new sequences",
+                       .test_is_loss = true,
                        .log_y = true,
                        .levels = {{"always saying 1", AddingSequences::baseline}}});
     std::printf(

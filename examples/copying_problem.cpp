@@ -110,6 +110,7 @@ int learn_and_report(const Settings& s) {
     Learning learning(s.training, {.title = "The copying problem with a delay of " + std::to_string(s.delay) +
                                             " time steps",
                                    .test = "nats per step, on 200 new sequences",
+                                   .test_is_loss = true,
                                    .log_y = true,
                                    .levels = {{"without a memory: 10 ln 8 / (T + 20)", baseline}}});
     std::printf(

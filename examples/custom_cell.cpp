@@ -114,6 +114,7 @@ int check_and_learn(const Settings& s) {
     Learning learning(options,
                       {.title = "The adding problem over " + std::to_string(s.length) + " time steps",
                        .test = "mean square error on 500 new sequences",
+                       .test_is_loss = true,
                        .log_y = true,
                        .levels = {{"always saying 1", AddingSequences::baseline}, {"goal", *options.goal}}});
     check_gradient(options.seed);

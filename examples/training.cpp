@@ -72,8 +72,14 @@ void Learning::show(const xtape::nn::TrainingState& now, Progress& progress) {
 int Learning::report(const std::string& caption) {
     Panel panel{"", "training step", chart_.test, chart_.log_y, chart_.legend, {}};
     double last = 1;
+    int colour = 0;
     for (const auto& [name, points] : curves_) {
-        panel.series.push_back({name, points.step, points.validation});
+        panel.series.push_back({name, points.step, points.validation, Series::Style::line, colour});
+        if (chart_.test_is_loss) {
+            panel.series.push_back(
+                {name + ", training", points.step, points.training, Series::Style::dashed, colour});
+        }
+        ++colour;
         last = std::max(last, points.step.back());
     }
     for (const Level& level : chart_.levels) {

@@ -52,7 +52,8 @@ struct Level {
 /// Tests of several runs over the training steps, and levels.
 struct LearningChart {
     std::string title;
-    std::string test;  ///< what the test measures
+    std::string test;           ///< what the test measures
+    bool test_is_loss = false;  ///< it measures what the training loss does, which is then drawn too
     bool log_y = false;
     Corner legend = Corner::top_right;
     std::vector<Level> levels = {};

@@ -26,7 +26,8 @@ struct Guess {
 
 LearningCurve learn(TrainingOptions options, const TemporaryDirectory& directory) {
     options.picture = directory / "guess.svg";
-    Learning learning(options, {.title = "Guess", .test = "error", .levels = {{"by saying 0", 9}}});
+    Learning learning(
+        options, {.title = "Guess", .test = "error", .test_is_loss = true, .levels = {{"by saying 0", 9}}});
     Guess model;
     const LearningCurve curve = learning.train(
         "guess", model, [&](Tape<float>& tape) { return model.loss(tape); },
@@ -51,8 +52,9 @@ TEST_CASE(
     CHECK(column(log, "step") == curve.points.step);
     CHECK(column(log, "error") == curve.points.validation);
     CHECK(column(log, "training loss").size() == 3);
-    CHECK_THAT(contents_of(directory / "guess.svg"),
-               Catch::Contains("A caption.") && Catch::Contains("by saying 0 (9)"));
+    CHECK_THAT(contents_of(directory / "guess.svg"), Catch::Contains("A caption.") &&
+                                                         Catch::Contains("guess, training") &&
+                                                         Catch::Contains("by saying 0 (9)"));
 }
 
 TEST_CASE("training: the log has what is done so far") {

@@ -15,8 +15,8 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "examples/save.hpp"
 #include "examples/utf8.hpp"
+#include "nn/file.hpp"
 
 extern char** environ;
 
@@ -242,12 +242,9 @@ std::string contents(std::FILE* file) {
     return text;
 }
 
-/// Runs gnuplot on the script, by files rather than pipes: nothing to deadlock on, no shell to quote for.
-void run_gnuplot(const std::string& script, const fs::path& output) {
-    const File input = unnamed_file(), errors = unnamed_file();
-    const File picture(std::fopen(output.c_str(), "wb"), &std::fclose);
-    if (!picture)
-        throw std::runtime_error("chart: cannot write " + output.string() + ": " + std::strerror(errno));
+/// What gnuplot makes of the script, by files rather than pipes: nothing to deadlock on, no shell to quote for.
+std::string run_gnuplot(const std::string& script) {
+    const File input = unnamed_file(), picture = unnamed_file(), errors = unnamed_file();
     std::fwrite(script.data(), 1, script.size(), input.get());
     std::fflush(input.get());
     std::rewind(input.get());
@@ -274,6 +271,7 @@ void run_gnuplot(const std::string& script, const fs::path& output) {
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         throw std::runtime_error("chart: gnuplot failed: " + contents(errors.get()));
     }
+    return contents(picture.get());
 }
 
 }  // namespace
@@ -286,7 +284,8 @@ void check_picture(const fs::path& picture) {
     }
     std::error_code error;
     if (picture.has_parent_path()) fs::create_directories(picture.parent_path(), error);
-    const fs::path trial = beside(picture);
+    const fs::path trial =
+        picture.parent_path() / ("." + picture.stem().string() + "." + std::to_string(getpid()));
     const File file(error ? nullptr : std::fopen(trial.c_str(), "wb"), &std::fclose);
     if (!file) {
         throw std::runtime_error("chart: cannot write " + picture.string() + ": " +
@@ -372,15 +371,8 @@ namespace {
 template <class Picture>
 void draw_whole(const Picture& content, const fs::path& picture) {
     check_picture(picture);
-    const fs::path fresh = beside(picture);
-    std::error_code ignored;
-    try {
-        run_gnuplot(gnuplot_script(content, picture.extension() == ".png"), fresh);
-        fs::rename(fresh, picture);
-    } catch (...) {
-        fs::remove(fresh, ignored);
-        throw;
-    }
+    const std::string drawn = run_gnuplot(gnuplot_script(content, picture.extension() == ".png"));
+    xtape::nn::write_file(picture, [&](std::ostream& out) { out << drawn; });
 }
 
 }  // namespace

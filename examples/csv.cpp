@@ -4,8 +4,9 @@
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <ostream>
 
-#include "examples/save.hpp"
+#include "nn/file.hpp"
 
 namespace examples {
 
@@ -50,7 +51,7 @@ std::string csv(const std::vector<Column>& columns) {
 }
 
 void save_csv(const std::filesystem::path& target, const std::vector<Column>& columns) {
-    save(target, csv(columns));
+    xtape::nn::write_file(target, [&](std::ostream& out) { out << csv(columns); });
 }
 
 }  // namespace examples

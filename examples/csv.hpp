@@ -17,7 +17,7 @@ struct Column {
 /// that read back to the same double.
 std::string csv(const std::vector<Column>& columns);
 
-/// Saves csv(columns) under `target`. Throws std::runtime_error as save() does.
+/// Saves csv(columns) under `target`. Throws FileError as write_file does.
 void save_csv(const std::filesystem::path& target, const std::vector<Column>& columns);
 
 }  // namespace examples

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <stdexcept>
 
-#include "examples/save.hpp"
+#include "nn/file.hpp"
 
 namespace examples {
 
@@ -44,7 +44,7 @@ void save_tensors(const std::filesystem::path& file, const std::vector<NamedTens
     for (const NamedTensor& tensor : tensors) {
         bytes.append(reinterpret_cast<const char*>(tensor.values.data()), tensor.values.size_bytes());
     }
-    save(file, bytes);
+    xtape::nn::write_file(file, [&](std::ostream& out) { out << bytes; });
 }
 
 void load_tensors(const std::filesystem::path& file, const std::vector<NamedTensor>& tensors,

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "examples/save.hpp"
+#include "nn/file.hpp"
 #include "tests/catch.hpp"
 #include "tests/temporary_directory.hpp"
 
@@ -22,24 +22,11 @@ TEST_CASE("csv: a number reads back as the same double") {
     CHECK(std::stod(text.substr(text.find('\n') + 1)) == 0.1 + 0.2);
 }
 
-TEST_CASE("save: the file is replaced as a whole and nothing is left beside it") {
+TEST_CASE("csv: a table is saved under its name, or an error gives the name and the reason") {
     const TemporaryDirectory directory;
-    const auto file = directory.write("a.txt", "old");
-    save(file, "new");
-    CHECK(contents_of(file) == "new");
-    const auto entries = std::filesystem::directory_iterator(directory.path());
-    CHECK(std::distance(begin(entries), end(entries)) == 1);
-}
-
-TEST_CASE("save: missing directories are made") {
-    const TemporaryDirectory directory;
-    save(directory / "x/y/a.txt", "text");
-    CHECK(contents_of(directory / "x/y/a.txt") == "text");
-}
-
-TEST_CASE("save: an error names the file and the reason") {
-    const TemporaryDirectory directory;
-    const auto file = directory.write("a.txt", "not a directory");
-    CHECK_THROWS_WITH(save(file / "b.txt", ""),
-                      Catch::Contains("a.txt/b.txt") && Catch::Contains("directory"));
+    save_csv(directory / "new/a.csv", {{"t", {1, 2}}});
+    CHECK(contents_of(directory / "new/a.csv") == "t\n1\n2\n");
+    CHECK_THROWS_AS(save_csv(directory / "new/a.csv/b.csv", {}), xtape::nn::FileError);
+    CHECK_THROWS_WITH(save_csv(directory / "new/a.csv/b.csv", {}),
+                      Catch::Contains("a.csv/b.csv") && Catch::Contains("Not a directory"));
 }

@@ -48,7 +48,8 @@ public:
     /// The file's.
     const std::string& name() const { return file_.name(); }
     /// In the order of their data.
-    const std::vector<TensorEntry>& tensors() const { return tensors_; }
+    const std::vector<TensorEntry>& tensors() const& { return tensors_; }
+    const std::vector<TensorEntry>& tensors() && = delete;
     /// nullptr if there is none of that name.
     const TensorEntry* find(std::string_view tensor) const;
     const std::map<std::string, std::string>& metadata() const { return metadata_; }

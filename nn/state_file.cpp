@@ -4,6 +4,8 @@
 #include <locale>
 #include <sstream>
 
+#include "nn/mismatch.hpp"
+
 namespace xtape::nn::detail {
 namespace {
 
@@ -139,13 +141,13 @@ void StateLoader::engine(const std::string& name, Engine& engine) {
 }
 
 void StateLoader::finish() {
-    std::vector<std::string> unknown;
+    Mismatch mismatch{.missing = missing_};
     for (std::size_t k = 0; k < is_known_.size(); ++k) {
-        if (!is_known_[k]) unknown.push_back(file_.tensors()[k].name);
+        if (!is_known_[k]) mismatch.unknown.push_back(printable(file_.tensors()[k].name));
     }
-    if (!unknown.empty()) faults_.insert(faults_.begin(), "unknown: " + joined(unknown, ", "));
-    if (!missing_.empty()) faults_.insert(faults_.begin(), "missing: " + joined(missing_, ", "));
-    if (!faults_.empty()) throw FileError("load", file_.name(), joined(faults_, "; "));
+    std::string faults = mismatch.text();
+    if (!faults_.empty()) faults += (faults.empty() ? "" : "; ") + joined(faults_, "; ");
+    if (!faults.empty()) throw FileError("load", file_.name(), faults);
     for (const auto& assign : assign_) assign();
 }
 

@@ -141,7 +141,8 @@ void StateLoader::engine(const std::string& name, Engine& engine) {
 }
 
 void StateLoader::finish() {
-    Mismatch mismatch{.missing = missing_};
+    Mismatch mismatch;
+    mismatch.missing = missing_;
     for (std::size_t k = 0; k < is_known_.size(); ++k) {
         if (!is_known_[k]) mismatch.unknown.push_back(printable(file_.tensors()[k].name));
     }

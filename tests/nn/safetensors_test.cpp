@@ -134,10 +134,13 @@ TEST_CASE("safetensors: the bytes are those of the format, wide numbers first, a
 
 TEST_CASE("safetensors: a file may have no tensors, and spaces behind its header") {
     const TemporaryDirectory directory;
-    for (const char* header : {"{}", "{}      ", R"({"__metadata__":{}})"})
-        CHECK(SafetensorsFile(directory.write("file", file_of(header, 0))).tensors().empty());
+    for (const char* header : {"{}", "{}      ", R"({"__metadata__":{}})"}) {
+        const SafetensorsFile file(directory.write("file", file_of(header, 0)));
+        CHECK(file.tensors().empty());
+    }
     save_safetensors(directory / "saved", {});
-    CHECK(SafetensorsFile(directory / "saved").tensors().empty());
+    const SafetensorsFile saved(directory / "saved");
+    CHECK(saved.tensors().empty());
 }
 
 TEST_CASE("safetensors: tensors without numbers may stand at any seam of the data") {

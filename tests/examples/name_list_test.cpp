@@ -1,7 +1,7 @@
 #include "examples/name_list.hpp"
 
 #include "tests/catch.hpp"
-#include "tests/examples/temporary_directory.hpp"
+#include "tests/temporary_directory.hpp"
 
 using namespace examples;
 using Catch::Contains;

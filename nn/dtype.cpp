@@ -92,7 +92,7 @@ To rounded(double x) {
 
 template <std::integral T>
 bool is_exact_as_double(T x) {
-    auto magnitude = static_cast<std::uint64_t>(x);
+    auto magnitude = static_cast<std::uint64_t>(x);  // NOLINT(bugprone-signed-char-misuse): not a letter
     if (std::cmp_less(x, 0)) magnitude = 0 - magnitude;
     return magnitude == 0 || std::bit_width(magnitude) - std::countr_zero(magnitude) <= 53;
 }
@@ -106,7 +106,7 @@ bool convert_number(From x, To& y) {
         y = x == 1;
         return x == 0 || x == 1;
     } else if constexpr (std::integral<To>) {
-        y = static_cast<To>(x);
+        y = static_cast<To>(x);  // NOLINT(bugprone-signed-char-misuse): not a letter
         return std::in_range<To>(x);
     } else {
         y = rounded<To>(as_double(x));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "autograd/autograd.hpp"
+#include "examples/chart.hpp"
 #include "examples/digit_strings.hpp"
 #include "examples/format.hpp"
 #include "examples/training.hpp"

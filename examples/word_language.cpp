@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "autograd/autograd.hpp"
+#include "examples/chart.hpp"
 #include "examples/format.hpp"
 #include "examples/training.hpp"
 #include "examples/word_lists.hpp"

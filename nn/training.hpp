@@ -185,15 +185,17 @@ public:
             tell();
         }
         std::optional<TrainingEnd> end;
+        bool is_saved = false;
         while (!(end = control_.end())) {
             take_step(loss);
             const bool validates = control_.is_due(options.validate);
             if (validates || control_.is_due(options.record)) add_point(validates ? validate : Validate());
             tell();  // before it is saved: it may be who changes the learning rate
-            if (control_.is_due(options.save)) save();
+            is_saved = control_.is_due(options.save);
+            if (is_saved) save();
         }
         // What is done because it is the end isn't saved: a run that goes on from here wouldn't have done it.
-        save();
+        if (!is_saved) save();
         if (!control_.is_complete(validate != nullptr)) {
             add_point(validate);
             tell();

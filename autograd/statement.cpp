@@ -233,6 +233,39 @@ bool are_apart(const Sweep<T>& sweep, std::span<const NodeIndex> leaves) {
     return true;
 }
 
+/// Whether the gradient of a product may be written where its value lies, statement by statement from this one back:
+/// each of those that are still to be visited, and this one, reads elements that no other one does, and reads each of
+/// them before it writes there.
+template <class T>
+bool may_overwrite(Sweep<T>& sweep, NodeIndex statement, NodeIndex product) {
+    constexpr NodeIndex nearby = 64;  // a step of a cell
+    if (statement - product > nearby) return false;
+    const Node<T>& value = sweep.node(product);
+    std::size_t pieces = 0;
+    std::uint32_t read = 0;  // of them, a bit each
+    for (NodeIndex index = product + 1; index <= statement; ++index) {
+        sweep.tape().make_node(index);
+        const Node<T>& node = sweep.node(index);
+        if (node.recomputes) return false;  // who knows what it reads
+        const std::span leaves(node.inputs, node.input_count);
+        const auto is_of_value = [&](NodeIndex leaf) { return sweep.node(leaf).owner == product; };
+        if (node.is_view || std::none_of(leaves.begin(), leaves.end(), is_of_value)) continue;
+        if (node.rule != sweep.node(statement).rule || !are_apart(sweep, leaves)) return false;
+        for (NodeIndex index_of_leaf : leaves) {
+            if (!is_of_value(index_of_leaf)) continue;
+            const Node<T>& leaf = sweep.node(index_of_leaf);
+            const Piece part = index_of_leaf == product ? Piece{0, 1} : piece_of_split(leaf, value);
+            const bool is_alone = (read >> part.number & 1u) == 0 && (pieces == 0 || pieces == part.count);
+            if (part.count == 0 || !is_alone || leaf.shape != node.shape) return false;
+            // A vector at the end of a row is read whole, and what follows may be another thread's.
+            if (leaf.shape.back() % widest<T> != 0 && sweep.tape().threads() > 1) return false;
+            pieces = part.count;
+            read |= 1u << part.number;
+        }
+    }
+    return true;
+}
+
 template <class T>
 void pull_values(Sweep<T>& sweep, NodeIndex index) {
     const Node<T>& node = sweep.node(index);
@@ -248,6 +281,14 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
         return (record.kernel->reached >> k & 1u) != 0 && sweep.wants(leaves[k]);
     };
 
+    if (sweep.releases_values()) {
+        // Before any address is asked for: to find a place for one product may move others.
+        for (std::size_t k = 0; k < leaves.size(); ++k) {
+            if (!wants(k)) continue;
+            const NodeIndex owner = sweep.gradient_owner(leaves[k]);
+            sweep.place_product(owner, [&] { return may_overwrite(sweep, index, owner); });
+        }
+    }
     TargetRows<T> gradients(leaves.size());
     const bool may_write = are_apart(sweep, leaves);
     const auto target_of = [&](std::size_t k, bool& first) {

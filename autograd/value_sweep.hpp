@@ -58,6 +58,19 @@ public:
     /// value was split into.
     Target fresh_target(NodeIndex from, NodeIndex to, bool& first);
 
+    bool releases_values() const { return releases_; }
+    /// Finds a place for the gradient of a node, which is about to be written, if that is a sum of products and has none:
+    /// that of its value where nobody asked for the gradient, and `may_overwrite` says that no element will be read once
+    /// its gradient is written.
+    template <class MayOverwrite>
+    void place_product(NodeIndex index, MayOverwrite may_overwrite) {
+        if (!tape_.at(index).is_product || slots_[index].data != nullptr) return;
+        if (may_take_value(index) && may_overwrite())
+            take_value(index);
+        else
+            find_buffer(slots_[index], index);
+    }
+
     /// Adds a tensor of any shape that broadcasts with the node's, see Pull::add.
     void add(NodeIndex index, const Shape& shape, const T* from, const Strides& strides);
     void add_dense(NodeIndex index, const Shape& shape, const T* from);
@@ -74,6 +87,7 @@ public:
     struct ChunkState {
         T* gradients = nullptr;
         std::size_t visited = 0;
+        bool in_values = false;  // the memory is that of the members' values
     };
     std::size_t chunk_count() const { return chunk_count_; }
     ChunkState& chunk_state(std::size_t chunk) { return chunk_states_[chunk]; }
@@ -97,6 +111,9 @@ private:
         bool requested;  // somebody wants to see this node's own gradient
     };
 
+    ProductRecord::Place place_of(NodeIndex product) const {
+        return static_cast<const ProductRecord*>(tape_.at(product).payload)->place;
+    }
     std::size_t bytes_of(NodeIndex index) const { return tape_.at(index).size() * sizeof(T); }
     void clear_rows(std::size_t rows, std::size_t n, std::size_t stride, T* to);
     void add_rows(std::size_t rows, std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to,
@@ -120,12 +137,16 @@ private:
     bool hand_over(NodeIndex from, NodeIndex to);
     void find_buffer(Slot& slot, NodeIndex owner);
     T* chunk_gradient(ProductRecord::Place place);
-    void visit(NodeIndex index, bool release_values);
+    bool may_take_value(NodeIndex index) const;
+    void take_value(NodeIndex index);
+    void leave_values(std::size_t chunk);
+    void visit(NodeIndex index, bool donates);
     void cover_tape();
-    void walk(NodeIndex begin, NodeIndex end, bool release_values);
+    void walk(NodeIndex begin, NodeIndex end);
     void find_wanted(NodeIndex begin, NodeIndex end);
-    void visit_all(NodeIndex end, NodeIndex begin, bool release_values) {
-        while (end > begin) visit(--end, release_values);
+    /// `donates` gives values that are no longer needed to gradients.
+    void visit_all(NodeIndex end, NodeIndex begin, bool donates) {
+        while (end > begin) visit(--end, donates);
     }
     void visit_loop(const Loop<T>& loop);
     std::size_t repeatable_steps(const Loop<T>& loop, std::size_t step) const;
@@ -142,6 +163,7 @@ private:
     bool selective_ = false;
     bool finished_ = false;
     bool views_requested_ = false;
+    bool releases_ = false;
     NodeIndex floor_ = 0;  // of the nodes that a checkpoint recorded again
     Slot* slots_;
     NodeIndex slot_room_;

@@ -41,9 +41,11 @@ void Arena::Free::operator()(std::byte* data) const {
 }
 
 std::byte* Arena::allocate_in_other_block(std::size_t bytes) {
-    const auto can_hold = [bytes](const Block& block) { return block.size >= bytes; };
-    auto block =
-        std::find_if(blocks_.begin() + static_cast<std::ptrdiff_t>(now_.blocks), blocks_.end(), can_hold);
+    auto block = blocks_.end();  // the smallest that can hold it
+    for (auto each = blocks_.begin() + static_cast<std::ptrdiff_t>(now_.blocks); each != blocks_.end();
+         ++each) {
+        if (each->size >= bytes && (block == blocks_.end() || each->size < block->size)) block = each;
+    }
     if (block == blocks_.end()) {
         add_block(new_block_size(bytes));
         block = blocks_.end() - 1;

@@ -53,19 +53,19 @@ const std::vector<Reader> readers = {
     {"a gate is read by two statements",
      [](const V& z, const V& h, V&) {
          const auto [i, f, o, g] = split<4>(z);
-         const V a = sigmoid(i) * h;
+         const V a = sin(i) * h;
          return V(tanh(i) * sigmoid(f) + a * o);
      }},
     {"a gate is read by two statements, of which the later one wants no gradient for it",
      [](const V& z, const V& h, V&) {
          const auto [i, f, o, g] = split<4>(z);
-         const V a = sigmoid(i) * tanh(g) * h;
+         const V a = sin(i) * tanh(g) * h;
          return where(i > 0, V(a * o), f);
      }},
     {"a gate occurs twice in a statement",
      [](const V& z, const V& h, V&) {
          const auto [i, f, o, g] = split<4>(z);
-         const V c = sigmoid(i) * h + tanh(i) * sigmoid(f);
+         const V c = sin(i) * h + exp(i) * sin(f);
          return V(tanh(g) * c + square(o));
      }},
     {"a statement reads the whole and a part",
@@ -81,8 +81,9 @@ const std::vector<Reader> readers = {
      }},
     {"a view of a gate is summed",
      [](const V& z, const V& h, V& loss) {
+         const V y = all_gates(z, h) * sin(split<4>(z)[0]);
          loss = loss + sum(split<4>(z)[1]);
-         return all_gates(z, h);
+         return y;
      }},
     {"the transposed products are used elsewhere",
      [](const V& z, const V& h, V& loss) {
@@ -107,7 +108,7 @@ const std::vector<Reader> readers = {
     {"softmax goes over a gate",
      [](const V& z, const V& h, V&) {
          const auto [i, f, o, g] = split<4>(z);
-         return V(softmax(i) * h + f * tanh(g));
+         return V(softmax(i) * h + f * sin(i));
      }},
     {"the products are multiplied",
      [](const V& z, const V& h, V& loss) {

@@ -12,7 +12,7 @@
 namespace xtape {
 namespace {
 
-constexpr std::size_t first_block = std::size_t{1} << 12;
+constexpr std::size_t first_block = std::size_t{1} << 11;
 constexpr std::size_t largest_step = std::size_t{1} << 26;
 #ifdef __linux__
 constexpr std::uintptr_t huge_page = std::uintptr_t{1} << 21;

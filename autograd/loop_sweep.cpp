@@ -98,8 +98,9 @@ template <class T>
 bool Sweep<T>::go_on(const Slot* later, const Slot* slots, const Slot* earlier, NodeIndex period) {
     for (NodeIndex k = 0; k < period; ++k) {
         for (const Slot* other : {later + k, earlier + k}) {
-            if (other->written != slots[k].written || other->lent != slots[k].lent || other->lends ||
-                other->waits || (other->data == nullptr) != (slots[k].data == nullptr)) {
+            if (other->written != slots[k].written || other->lent != slots[k].lent ||
+                other->borrowed != slots[k].borrowed || other->lends || other->waits ||
+                (other->data == nullptr) != (slots[k].data == nullptr)) {
                 return false;
             }
         }
@@ -121,9 +122,12 @@ std::size_t Sweep<T>::repeatable_steps(const Loop<T>& loop, std::size_t step) co
     for (NodeIndex offset = 0; offset < loop.period; ++offset) {
         const Slot& slot = slots_[loop.begin_of(step - 1) + offset];
         const Slot& earlier = slots_[loop.begin_of(step - 2) + offset];
-        const bool reached = slot.lent && !slot.waits;
+        // One that was lent a seed reads it and has the sum elsewhere.
+        const bool reached = slot.copied || (slot.lent && !slot.waits);
         if (reached != (earlier.data != nullptr)) return 0;
-        if (reached && earlier.data - slot.data != slot.data - slots_[loop.begin_of(step) + offset].data)
+        if (slot.copied && (!earlier.borrowed || !tape_.logs_[step % 2].will_use(earlier.data))) return 0;
+        if (reached && !slot.copied &&
+            earlier.data - slot.data != slot.data - slots_[loop.begin_of(step) + offset].data)
             return 0;
     }
     std::size_t lowest = 0;

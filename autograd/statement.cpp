@@ -125,8 +125,9 @@ template <class T>
 class TargetRows {
 public:
     explicit TargetRows(std::size_t leaves) { std::fill_n(addresses_.begin(), 2 * leaves, nullptr); }
-    void add_to(std::size_t leaf, T* row) {
-        addresses_[2 * leaf] = addresses_[2 * leaf + 1] = row;
+    void add_to(std::size_t leaf, T* row, const T* sum = nullptr) {
+        addresses_[2 * leaf] = row;
+        addresses_[2 * leaf + 1] = sum == nullptr ? row : const_cast<T*>(sum);  // which is only read
         adds_ |= 1u << leaf;
     }
     void write_to(std::size_t leaf, T* row) {
@@ -134,11 +135,11 @@ public:
         addresses_[2 * leaf + 1] = const_cast<T*>(zeros<T>);  // which is only read
         adds_ &= ~(1u << leaf);
     }
-    void put(std::size_t leaf, T* row, bool first) {
+    void put(std::size_t leaf, T* row, bool first, const T* sum = nullptr) {
         if (first)
             write_to(leaf, row);
         else
-            add_to(leaf, row);
+            add_to(leaf, row, sum);
     }
     bool writes(std::size_t leaf) const { return (adds_ >> leaf & 1u) == 0; }
     GradientRows<T> rows() const { return {addresses_.data(), adds_}; }
@@ -294,7 +295,7 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     const auto target_of = [&](std::size_t k, bool& first) {
         first = false;
         const bool whole = may_write && sweep.node(leaves[k]).shape == node.shape;
-        return whole ? sweep.fresh_target(index, leaves[k], first) : sweep.target(leaves[k]);
+        return whole ? sweep.fresh_target(index, leaves[k], first, true) : sweep.target(leaves[k]);
     };
     if (all_whole(tape, leaves, node.shape) && sweep.lie_as_values(leaves)) {
         std::array<const T*, max_leaves> rows;
@@ -302,8 +303,8 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
             rows[k] = sweep.node(leaves[k]).value;
             if (!wants(k)) continue;
             bool first = false;
-            T* const to = target_of(k, first).data;
-            gradients.put(k, to, first);
+            const auto target = target_of(k, first);
+            gradients.put(k, target.data, first, target.sum);
         }
         call_backward(tape, record, {count}, rows.data(), value, kept, dy, gradients.rows(), may_write);
         return;
@@ -312,6 +313,7 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     LeafRows<T> leaf_rows(tape, leaves, node.shape);
     auto& rows = leaf_rows.rows();
     std::array<T*, max_leaves> targets;
+    std::array<const T*, max_leaves> sums;
     std::array<std::size_t, max_leaves> target_rows;
     std::array<bool, max_leaves> first;
     for (std::size_t k = 0; k < leaves.size(); ++k) {
@@ -319,6 +321,7 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
         if (!wants(k)) continue;
         const auto target = target_of(k, first[k]);
         targets[k] = target.data;
+        sums[k] = target.sum;
         target_rows[k] = rows.add(broadcast_strides(sweep.node(leaves[k]).shape, target.strides, node.shape));
     }
     rows.merge();
@@ -334,24 +337,26 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
         for (std::size_t k = 0; k < leaves.size(); ++k) {
             strides[k] = rows.outer_stride(k);
             strides[leaves.size() + k] = targets[k] != nullptr ? rows.outer_stride(target_rows[k]) : 0;
-            if (targets[k] != nullptr) gradients.put(k, targets[k], first[k]);
+            if (targets[k] != nullptr) gradients.put(k, targets[k], first[k], sums[k]);
         }
         call_backward(tape, record, {length, rows.outer_extent(), strides.data()}, leaf_rows.at(0, length),
                       value, kept, dy, gradients.rows(), may_write);
         return;
     }
     const std::size_t step = in_pieces ? piece : length;
-    const auto row_at = [&](std::size_t k, std::size_t begin) {
-        return targets[k] + rows.offset(target_rows[k]) +
+    const auto offset_of = [&](std::size_t k, std::size_t begin) {
+        return rows.offset(target_rows[k]) +
                static_cast<std::ptrdiff_t>(begin) * rows.inner_stride(target_rows[k]);
     };
+    const auto row_at = [&](std::size_t k, std::size_t begin) { return targets[k] + offset_of(k, begin); };
     do {
         for (std::size_t begin = 0; begin < length; begin += step) {
             const std::size_t n = std::min(step, length - begin);
             for (std::size_t k = 0; k < leaves.size(); ++k) {
                 if (targets[k] == nullptr) continue;
-                if (first[k] || rows.inner_stride(target_rows[k]) == 1 || length == 1)
-                    gradients.put(k, row_at(k, begin), first[k]);
+                if (first[k] || sums[k] != nullptr || rows.inner_stride(target_rows[k]) == 1 || length == 1)
+                    gradients.put(k, row_at(k, begin), first[k],
+                                  sums[k] == nullptr ? nullptr : sums[k] + offset_of(k, begin));
                 else
                     gradients.write_to(k, piece_of(tape, max_leaves + k));
             }
@@ -390,6 +395,7 @@ std::array<Var<T>, 3> arguments_of(const Statement<T>& statement, const Step<T>&
 
 template <class T>
 const void* later_record(const Node<T>& a, const Node<T>& b, std::ptrdiff_t steps, void* room) {
+    static_assert(sizeof(StatementRecord<T>) <= payload_room);
     const auto& earlier = *static_cast<const StatementRecord<T>*>(a.payload);
     StatementRecord<T> record = *static_cast<const StatementRecord<T>*>(b.payload);
     if (record.kept != nullptr) record.kept += steps * (record.kept - earlier.kept);

@@ -244,7 +244,7 @@ private:
     template <class>
     friend class LogInto;
 
-    static constexpr NodeIndex chunk_size = 64;
+    static constexpr NodeIndex chunk_size = 16;
 
     struct Watched {
         std::shared_ptr<typename Parameter<T>::Storage> storage;

@@ -263,12 +263,21 @@ typename Sweep<T>::Target Sweep<T>::target(NodeIndex index) {
 }
 
 template <class T>
-typename Sweep<T>::Target Sweep<T>::fresh_target(NodeIndex from, NodeIndex to, bool& first) {
+typename Sweep<T>::Target Sweep<T>::fresh_target(NodeIndex from, NodeIndex to, bool& first, bool reads_sum) {
     first = false;
     const Node<T>& node = tape_.at(to);
     if (node.is_view) return piece_target(to, first);
-    first = hand_over(from, to);
-    return {first ? slots_[to].data : whole_target(to, first), dense_strides(node.shape)};
+    Slot& taken = slots_[to];
+    const T* sum = nullptr;
+    if ((taken.data == nullptr || (taken.borrowed && reads_sum)) && may_hand_over(from, to)) {
+        first = taken.data == nullptr;
+        sum = std::exchange(taken.data, std::exchange(slots_[from].data, nullptr));
+        taken.copied = taken.borrowed;
+        taken.lent = taken.borrowed = false;
+        taken.written = true;
+        return {taken.data, dense_strides(node.shape), sum};
+    }
+    return {whole_target(to, first), dense_strides(node.shape)};
 }
 
 /// As target(), but sets `first` if the node is one of the equal pieces, along the last axis, that its owner was split
@@ -393,43 +402,61 @@ bool Sweep<T>::lend(NodeIndex from, std::ptrdiff_t offset, NodeIndex to) {
     Slot& lender = slots_[from];
     Slot& borrower = slots_[to];
     // A gradient that somebody asked for must stay as it is.
-    if (lender.lent || is_requested(from) || is_requested(to)) return false;
+    if ((lender.lent && !lender.borrowed) || is_requested(from) || is_requested(to)) return false;
     // Nor can it outlive what a checkpoint recorded again.
     if (to < floor_) return false;
     if (borrower.data != nullptr || node.is_view || node.is_product || node.is_parameter) return false;
     borrower.data = lender.data + offset;
     borrower.written = borrower.lent = true;
+    borrower.borrowed = lender.borrowed;
+    if (lender.borrowed) return true;
     if (!lender.lends) tape_.lenders_.push_back(from);
     lender.lends = true;
     return true;
 }
 
-/// Lets the gradient of `to` begin in the buffer of `from`, the node that is being visited, if that is whole and neither
-/// is needed elsewhere.
+/// Whether the gradient of `to` may lie in the buffer of `from`, the node that is being visited: that is whole and not
+/// needed elsewhere.
 template <class T>
-bool Sweep<T>::hand_over(NodeIndex from, NodeIndex to) {
-    const Node<T>& giver = tape_.at(from);
+bool Sweep<T>::may_hand_over(NodeIndex from, NodeIndex to) const {
     const Node<T>& node = tape_.at(to);
-    Slot& given = slots_[from];
-    Slot& taken = slots_[to];
+    const Slot& given = slots_[from];
     if (given.data == nullptr || given.lent || given.lends || is_requested(from)) return false;
-    if (taken.data != nullptr) return false;
-    if (node.is_view || node.is_product || node.is_parameter || giver.size() != node.size()) return false;
-    taken.data = std::exchange(given.data, nullptr);
-    taken.written = true;
+    return !node.is_view && !node.is_product && !node.is_parameter && tape_.at(from).size() == node.size();
+}
+
+/// Lets the gradient of a node be the seed, as long as nothing is added to it.
+template <class T>
+bool Sweep<T>::borrow(NodeIndex index, const Node<T>& seed) {
+    const Node<T>& node = tape_.at(index);
+    if (node.rule == nullptr || node.is_view || node.is_product || is_requested(index)) return false;
+    if (!seed.is_dense() || seed.shape != node.shape) return false;
+    if (releases_ && tape_.at(seed.owner).rule != nullptr) return false;  // it may be released
+    Slot& slot = slots_[index];
+    slot.data = seed.value;
+    slot.written = slot.lent = slot.borrowed = true;
     return true;
 }
 
 template <class T>
+void Sweep<T>::copy_borrowed(Slot& slot, NodeIndex owner) {
+    const T* const seed = std::exchange(slot.data, nullptr);
+    slot.lent = slot.borrowed = false;
+    slot.copied = true;
+    find_buffer(slot, owner);
+    add_rows(1, tape_.at(owner).size(), seed, 0, slot.data, 0, true);
+}
+
+template <class T>
 void Sweep<T>::run(const Var<T>& y, const Var<T>& seed, bool release_values) {
+    releases_ = release_values;
     if (seed) {
         const Node<T>& from = tape_.node(seed);
-        add(y.index(), from.shape, from.value, from.full_strides());
+        if (!borrow(y.index(), from)) add(y.index(), from.shape, from.value, from.full_strides());
     } else {
         const T one = 1;
         add(y.index(), {}, &one, {});
     }
-    releases_ = release_values;
     if (release_values) tape_.released_ = std::max(tape_.released_, count_);
     walk(0, count_);
     if (commits_) commit();

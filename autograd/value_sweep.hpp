@@ -45,6 +45,7 @@ public:
     struct Target {
         T* data;  // of element (0, 0, ...)
         Strides strides;
+        const T* sum = nullptr;  // if not there: what was added before, lying likewise
     };
     /// Ready to be added to: zeros if nothing was added before.
     Target target(NodeIndex index);
@@ -55,8 +56,8 @@ public:
     /// Where contributions to `to` go from the rule of `from`, which has its shape and reads each element of its own
     /// gradient before it writes that of `to`. Sets `first` if nothing was added before, and the caller is to write every
     /// element: to a whole buffer, perhaps that of `from`, or to one of the equal pieces, along the last axis, that a
-    /// value was split into.
-    Target fresh_target(NodeIndex from, NodeIndex to, bool& first);
+    /// value was split into. Only for a caller that `reads_sum` the sum so far may lie elsewhere.
+    Target fresh_target(NodeIndex from, NodeIndex to, bool& first, bool reads_sum = false);
 
     bool releases_values() const { return releases_; }
     /// Finds a place for the gradient of a node, which is about to be written, if that is a sum of products and has none:
@@ -101,14 +102,16 @@ public:
 private:
     struct Slot {
         T* data;
-        bool written;
         std::uint8_t pieces;          // if parts are still to be written: how many pieces there are,
         std::uint8_t written_pieces;  // and which of them were, a bit each
-        bool lent;                    // the memory is a parameter's, a chunk's or another node's
-        bool lends;                   // other nodes use the memory until the sweep is over
-        bool waits;                   // in a chunk
-        bool wanted;
-        bool requested;  // somebody wants to see this node's own gradient
+        bool written : 1;
+        bool lent : 1;      // the memory is a parameter's, a chunk's, another node's or a seed's
+        bool lends : 1;     // other nodes use the memory until the sweep is over
+        bool borrowed : 1;  // it is a seed's, which is only read
+        bool copied : 1;    // it was
+        bool waits : 1;     // in a chunk
+        bool wanted : 1;
+        bool requested : 1;  // somebody wants to see this node's own gradient
     };
 
     ProductRecord::Place place_of(NodeIndex product) const {
@@ -129,12 +132,15 @@ private:
     Slot& prepared(NodeIndex owner) {
         Slot& slot = slots_[owner];
         if (slot.data == nullptr) find_buffer(slot, owner);
+        if (slot.borrowed) copy_borrowed(slot, owner);
         if (slot.pieces > 0) clear_other_pieces(slot, owner);
         return slot;
     }
     Target piece_target(NodeIndex to, bool& first);
     void clear_other_pieces(Slot& slot, NodeIndex owner);
-    bool hand_over(NodeIndex from, NodeIndex to);
+    bool may_hand_over(NodeIndex from, NodeIndex to) const;
+    bool borrow(NodeIndex index, const Node<T>& seed);
+    void copy_borrowed(Slot& slot, NodeIndex owner);
     void find_buffer(Slot& slot, NodeIndex owner);
     T* chunk_gradient(ProductRecord::Place place);
     bool may_take_value(NodeIndex index) const;

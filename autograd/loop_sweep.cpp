@@ -66,6 +66,9 @@ void Sweep<T>::visit_loop(const Loop<T>& loop) {
         // From here on anybody may use them.
         std::replace(loop.nodes, loop.nodes + loop.steps, Nodes::made_by_sweep, Nodes::made);
     });
+    // The last step as the others will be, to which the next one has added.
+    for (NodeIndex index = loop.begin_of(loop.steps - 1); index < loop.end(); ++index)
+        if (slots_[index].borrowed) copy_borrowed(slots_[index], index);
     std::size_t logged = 0;  // steps in a row
     keep(loop.steps - 1);
     for (std::size_t step = loop.steps; step-- > 0;) {

@@ -317,3 +317,120 @@ TEST_CASE("value sweep: no sweep follows one that released values, from wherever
     const auto again = tape.variable(random({64}, 1));
     CHECK_NOTHROW(backward(sum(square(again))));
 }
+
+namespace {
+
+/// What becomes of a value whose gradient is a seed.
+struct Seeded {
+    std::string what;
+    std::function<V(const V& x, const V& w)> result;  // of x (4, 3) and w (3)
+};
+
+const std::vector<Seeded> seeded = {
+    {"a statement", [](const V& x, const V& w) { return V(sin(x) * w); }},
+    {"a statement that hands its gradient on", [](const V& x, const V& w) { return V(exp(V(x * w)) + x); }},
+    {"a stack of what a recurrence computes",
+     [](const V& x, const V& w) {
+         std::vector<V> states{V(tanh(w))};
+         for (std::ptrdiff_t t = 0; t < 3; ++t)
+             states.push_back(V(sin(states.back() * x[t]) + states.back()));
+         return stack(states);
+     }},
+    {"a stack of products",
+     [](const V& x, const V& w) {
+         const V m = x * w;
+         std::vector<V> states{V(reshape(w, {1, 3}))};
+         for (int t = 0; t < 3; ++t) states.push_back(V(matmul(states.back(), V(matmul(transpose(m), x)))));
+         return reshape(stack(states), {4, 3});
+     }},
+    {"a stack of one value, twice, and of leaves",
+     [](const V&, const V& w) {
+         const V y = w * w;
+         return stack(std::vector<V>{y, V(square(y)), y, w});
+     }},
+    {"a stack of stacks",
+     [](const V& x, const V& w) {
+         const V y = V(x * w)[1], z = sin(y) + w;
+         const V pair = stack(std::vector<V>{y, z});
+         return reshape(stack(std::vector<V>{pair, V(exp(pair))}), {4, 3});
+     }},
+    {"a sum over an axis that is spread again",
+     [](const V& x, const V& w) { return V(V(sum(x * w, {0}, true)) * x); }},
+    {"softmax", [](const V& x, const V& w) { return softmax(V(x * w)); }},
+    {"a concatenation",
+     [](const V& x, const V& w) {
+         return concatenate(std::vector<V>{slice(x, 0, 0, 3), reshape(w, {1, 3})});
+     }},
+    {"a checkpoint",
+     [](const V& x, const V& w) {
+         return checkpoint<double>(x.tape(), [=]() -> std::vector<V> { return {sin(x) * w}; })[0];
+     }},
+    {"a variable", [](const V& x, const V&) { return x; }},
+};
+
+}  // namespace
+
+TEST_CASE("value sweep: a seed gives what a sum weighted by it gives, and stays as it is", "[sweep]") {
+    const auto seed_numbers = random({4, 3}, 3);
+    for (const Seeded& each : seeded) {
+        for (bool release : {false, true}) {
+            for (bool computed : {false, true}) {
+                CAPTURE(each.what, release, computed);
+                const auto run = [&](bool as_seed) {
+                    Tape<double> tape;
+                    const V x = tape.variable(random({4, 3}, 1)), w = tape.variable(random({3}, 2));
+                    const V constant = tape.constant(seed_numbers);
+                    const V early = constant + 0.5;
+                    const V y = each.result(x, w);
+                    const V seed = computed ? early : constant;
+                    if (as_seed) {
+                        backward(y, seed, {.release_values = release});
+                        CHECK(difference(constant.value(), seed_numbers) == 0);
+                        if (!release)
+                            CHECK(difference(seed.value(), Numbers(seed_numbers + (computed ? 0.5 : 0))) ==
+                                  0);
+                        if (!release) backward(y, seed);
+                    } else {
+                        const V loss = sum(y * seed);
+                        backward(loss);
+                        if (!release) backward(loss);
+                    }
+                    return Swept{{x.has_grad() ? Numbers(x.grad()) : Numbers(),
+                                  w.has_grad() ? Numbers(w.grad()) : Numbers()}};
+                };
+                CHECK(same(run(true), run(false)));
+            }
+        }
+    }
+}
+
+TEST_CASE("value sweep: who asks for a gradient that is a seed gets one that is theirs", "[sweep]") {
+    const auto seed_numbers = random({4, 3}, 3);
+    Tape<double> tape;
+    const V x = tape.variable(random({4, 3}, 1));
+    const V a = V(sin(x))[0], b = a * a, c = exp(b) + a, d = c * b;
+    const V y = stack(std::vector<V>{a, b, c, d});
+    const V seed = tape.constant(seed_numbers);
+    c.retain();
+    y.retain();
+    Numbers seen;
+    b.on_gradient([&](const V& gradient) {
+        seen = gradient.value();
+        return V(2 * gradient);
+    });
+    backward(y, seed);
+    const auto row = [&](std::size_t k) { return Numbers(xt::view(seed_numbers, k, xt::all())); };
+    const Numbers va = a.value(), vb = b.value(), vc = c.value();
+    const Numbers dc = row(2) + row(3) * vb;
+    const Numbers db = row(1) + row(3) * vc + dc * xt::exp(vb);
+    CHECK(difference(c.grad(), dc) < 1e-14);
+    CHECK(difference(seen, db) < 1e-14);
+    CHECK(difference(y.grad(), seed_numbers) == 0);
+    CHECK(difference(seed.value(), seed_numbers) == 0);
+    const Numbers da = row(0) + dc + 2 * db * 2 * va;
+    CHECK(difference(xt::view(Numbers(x.grad()), 0, xt::all()),
+                     Numbers(da * xt::cos(xt::view(Numbers(x.value()), 0, xt::all())))) < 1e-14);
+    const auto by_grad = grad(y, {y, c}, {.seed = seed});
+    CHECK(difference(by_grad[0].value(), seed_numbers) == 0);
+    CHECK(difference(by_grad[1].value(), dc) < 1e-14);
+}

@@ -12,14 +12,14 @@
 namespace xtape {
 namespace {
 
-constexpr std::size_t first_block = std::size_t{1} << 13;
+constexpr std::size_t first_block = std::size_t{1} << 11;
 constexpr std::size_t largest_step = std::size_t{1} << 26;
 #ifdef __linux__
 constexpr std::uintptr_t huge_page = std::uintptr_t{1} << 21;
 #endif
 
-// Classes are 64, 80, 96, 112, 128, 160, ... bytes: (4 + quarter) * 2^power, each rounded up to whole cache lines
-// by the arena.
+// Classes are 64, 72, 80, ..., 128, 144, ... bytes: (8 + eighth) * 2^power, each rounded up to whole cache lines by the
+// arena.
 struct SizeClass {
     std::size_t index;
     std::size_t bytes;
@@ -29,9 +29,9 @@ SizeClass class_that_holds(std::size_t bytes) {
     const std::size_t size = std::max<std::size_t>(bytes, buffer_alignment);
     const auto power =
         static_cast<std::size_t>(std::bit_width(size - 1)) - 1;  // 2^power < size <= 2^(power+1)
-    const std::size_t quarter = std::size_t{1} << (power - 2);
-    const std::size_t steps = (size - (std::size_t{1} << power) + quarter - 1) / quarter;
-    return {4 * power + steps, (std::size_t{1} << power) + steps * quarter};
+    const std::size_t eighth = std::size_t{1} << (power - 3);
+    const std::size_t steps = (size - (std::size_t{1} << power) + eighth - 1) / eighth;
+    return {8 * power + steps, (std::size_t{1} << power) + steps * eighth};
 }
 
 }  // namespace
@@ -40,22 +40,34 @@ void Arena::Free::operator()(std::byte* data) const {
     ::operator delete (data, std::align_val_t{buffer_alignment});
 }
 
-std::byte* Arena::allocate_in_next_block(std::size_t bytes) {
-    // A block that was left behind too small for this request is skipped; it is used again after a rewind.
-    while (block_ + 1 < blocks_.size()) {
-        before_ += used_;
-        ++block_;
-        used_ = 0;
-        if (blocks_[block_].size >= bytes) {
-            used_ = bytes;
-            return blocks_[block_].data.get();
-        }
+std::byte* Arena::allocate_in_other_block(std::size_t bytes) {
+    auto block = blocks_.end();  // the smallest that can hold it
+    for (auto each = blocks_.begin() + static_cast<std::ptrdiff_t>(now_.blocks); each != blocks_.end();
+         ++each) {
+        if (each->size >= bytes && (block == blocks_.end() || each->size < block->size)) block = each;
     }
-    add_block(std::max(bytes, std::clamp(capacity_ / 8, first_block, largest_step)));
-    before_ += used_;
-    block_ = blocks_.size() - 1;
-    used_ = bytes;
-    return blocks_[block_].data.get();
+    if (block == blocks_.end()) {
+        add_block(new_block_size(bytes));
+        block = blocks_.end() - 1;
+    }
+    std::swap(*block, blocks_[now_.blocks]);
+    const std::size_t number = now_.blocks++;
+    std::byte* const start = blocks_[number].data.get();
+    if (number == 0 || blocks_[number].size - bytes > size_ - now_.used)
+        open({.open = number, .used = bytes, .blocks = now_.blocks, .others = used()});
+    else
+        now_.others += bytes;
+    return start;
+}
+
+/// A request that is large beside others gets no more than it needs; room for several small ones is as large as they have
+/// been.
+std::size_t Arena::new_block_size(std::size_t bytes) {
+    const std::size_t step = std::clamp(shared_ / 8, first_block, largest_step);
+    if (bytes > std::max(step / 4, capacity_ / 256)) return bytes;
+    const std::size_t size = std::max(step, 4 * bytes);
+    shared_ += size;
+    return size;
 }
 
 void Arena::add_block(std::size_t size) {
@@ -72,13 +84,24 @@ void Arena::add_block(std::size_t size) {
 #endif
 }
 
+void Arena::open(Mark mark) {
+    now_ = mark;
+    data_ = mark.blocks == 0 ? nullptr : blocks_[mark.open].data.get();
+    size_ = mark.blocks == 0 ? 0 : blocks_[mark.open].size;
+}
+
+void Arena::rewind(Mark mark) {
+    most_ = std::max(most_, used());
+    open(mark);
+}
+
 void Arena::clear() {
     rewind({});
     if (blocks_.size() > 1) {
         // Where blocks meet, an allocation may now need to be aligned.
         const std::size_t size = most_ + buffer_alignment * blocks_.size();
         blocks_.clear();
-        capacity_ = 0;
+        capacity_ = shared_ = 0;
         add_block(size);
     }
     most_ = 0;

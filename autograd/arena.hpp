@@ -14,52 +14,44 @@ namespace xtape {
 inline constexpr std::size_t buffer_alignment = 64;
 
 /// Bump allocation in blocks. Memory is given back all at once (`clear`) or down to a mark (`rewind`); the blocks
-/// themselves are kept for reuse. After a life that took several blocks the next one has a single block, as large as
-/// all that was in use at once: a computation that repeats stops asking the heap after its second run, and has little
-/// more than it needs.
+/// themselves are kept for reuse. A large request gets a block of its own, and small ones go on filling the one that has
+/// most room left. After a life that took several blocks the next one has a single block, as large as all that was in use
+/// at once: a computation that repeats stops asking the heap after its second run, and has little more than it needs.
 class Arena {
 public:
     struct Mark {
-        std::size_t block = 0;
+        std::size_t open = 0;    // the block that is being filled
         std::size_t used = 0;    // of that block
-        std::size_t before = 0;  // of the blocks before it
+        std::size_t blocks = 0;  // in use
+        std::size_t others = 0;  // bytes in use in other blocks
     };
 
     /// At least `bytes` bytes, aligned to buffer_alignment, not initialised. Valid until rewound past.
     std::byte* allocate(std::size_t bytes) {
         const std::size_t rounded = round_up(bytes, buffer_alignment);
-        const std::size_t start = round_up(used_, buffer_alignment);
-        if (block_ < blocks_.size() && blocks_[block_].size >= start + rounded) {
-            used_ = start + rounded;
-            return blocks_[block_].data.get() + start;
-        }
-        return allocate_in_next_block(rounded);
+        const std::size_t start = round_up(now_.used, buffer_alignment);
+        if (size_ < start + rounded || data_ == nullptr) return allocate_in_other_block(rounded);
+        now_.used = start + rounded;
+        return data_ + start;
     }
 
     /// Room for a small record, aligned for any scalar type: no reads or writes past its end.
     std::byte* allocate_record(std::size_t bytes) {
         const std::size_t rounded = round_up(bytes, alignof(std::max_align_t));
-        if (block_ < blocks_.size() && blocks_[block_].size - used_ >= rounded) {
-            std::byte* start = blocks_[block_].data.get() + used_;
-            used_ += rounded;
-            return start;
-        }
-        return allocate_in_next_block(rounded);
+        if (size_ - now_.used < rounded) return allocate_in_other_block(rounded);
+        std::byte* const start = data_ + now_.used;
+        now_.used += rounded;
+        return start;
     }
 
-    Mark mark() const { return {block_, used_, before_}; }
-    void rewind(Mark mark) {
-        most_ = std::max(most_, before_ + used_);
-        block_ = mark.block;
-        used_ = mark.used;
-        before_ = mark.before;
-    }
+    Mark mark() const { return now_; }
+    void rewind(Mark mark);
     void clear();
 
     /// Bytes asked of the heap and not given back.
     std::size_t capacity() const { return capacity_; }
     /// Bytes in use.
-    std::size_t used() const { return before_ + used_; }
+    std::size_t used() const { return now_.others + now_.used; }
 
 private:
     static constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) {
@@ -74,18 +66,21 @@ private:
         std::size_t size;
     };
 
-    std::byte* allocate_in_next_block(std::size_t bytes);
+    std::byte* allocate_in_other_block(std::size_t bytes);
+    std::size_t new_block_size(std::size_t bytes);
     void add_block(std::size_t size);
+    void open(Mark mark);
 
-    std::vector<Block> blocks_;
-    std::size_t block_ = 0;
-    std::size_t used_ = 0;    // of block_
-    std::size_t before_ = 0;  // of the blocks before it
-    std::size_t most_ = 0;    // of all blocks, in this life
+    std::vector<Block> blocks_;  // those in use are the first ones
+    Mark now_;
+    std::byte* data_ = nullptr;  // the open block's
+    std::size_t size_ = 0;       // its size
+    std::size_t most_ = 0;       // in use at once, in this life
     std::size_t capacity_ = 0;
+    std::size_t shared_ = 0;  // in blocks made for several requests
 };
 
-/// Buffers whose lives don't nest, such as gradients during a sweep: sizes are rounded up to a class, four to each
+/// Buffers whose lives don't nest, such as gradients during a sweep: sizes are rounded up to a class, eight to each
 /// power of two, and freed buffers wait in the list of their class.
 class Pool {
 public:
@@ -102,7 +97,7 @@ public:
     std::size_t capacity() const { return arena_.capacity(); }
 
 private:
-    static constexpr std::size_t class_count = 4 * 48;
+    static constexpr std::size_t class_count = 8 * 48;
 
     void keep(std::size_t size_class, std::byte* buffer) {
         free_[size_class].push_back(buffer);

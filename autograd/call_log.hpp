@@ -73,6 +73,15 @@ public:
         return true;
     }
 
+    /// Whether the next step, after follows() said that there is one, will use this address.
+    bool will_use(const T* address) const {
+        for (std::size_t k = 0; k < addresses_.size(); ++k) {
+            const auto next = reinterpret_cast<std::intptr_t>(addresses_[k]) + distances_[k];
+            if (next == reinterpret_cast<std::intptr_t>(address)) return true;
+        }
+        return false;
+    }
+
     /// Does the next `count` steps, after follows() said that there are some.
     void repeat(std::size_t count, Team& team) {
         std::size_t shared = 0;

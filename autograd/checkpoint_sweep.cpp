@@ -54,7 +54,7 @@ void Sweep<T>::visit_again(NodeIndex index) {
         const Shape& shape = tape_.node(results[k]).shape;
         add(results[k].index(), shape, slots_[index].data + recipe.offset(k), dense_strides(shape));
     }
-    walk(first, count_, false);
+    walk(first, count_);
     flush_chunks_from(*this, chunks);
 
     while (!tape_.lenders_.empty() && tape_.lenders_.back() >= first) {

@@ -66,6 +66,9 @@ void Sweep<T>::visit_loop(const Loop<T>& loop) {
         // From here on anybody may use them.
         std::replace(loop.nodes, loop.nodes + loop.steps, Nodes::made_by_sweep, Nodes::made);
     });
+    // The last step as the others will be, to which the next one has added.
+    for (NodeIndex index = loop.begin_of(loop.steps - 1); index < loop.end(); ++index)
+        if (slots_[index].borrowed) copy_borrowed(slots_[index], index);
     std::size_t logged = 0;  // steps in a row
     keep(loop.steps - 1);
     for (std::size_t step = loop.steps; step-- > 0;) {
@@ -98,8 +101,9 @@ template <class T>
 bool Sweep<T>::go_on(const Slot* later, const Slot* slots, const Slot* earlier, NodeIndex period) {
     for (NodeIndex k = 0; k < period; ++k) {
         for (const Slot* other : {later + k, earlier + k}) {
-            if (other->written != slots[k].written || other->lent != slots[k].lent || other->lends ||
-                other->waits || (other->data == nullptr) != (slots[k].data == nullptr)) {
+            if (other->written != slots[k].written || other->lent != slots[k].lent ||
+                other->borrowed != slots[k].borrowed || other->lends || other->waits ||
+                (other->data == nullptr) != (slots[k].data == nullptr)) {
                 return false;
             }
         }
@@ -121,9 +125,12 @@ std::size_t Sweep<T>::repeatable_steps(const Loop<T>& loop, std::size_t step) co
     for (NodeIndex offset = 0; offset < loop.period; ++offset) {
         const Slot& slot = slots_[loop.begin_of(step - 1) + offset];
         const Slot& earlier = slots_[loop.begin_of(step - 2) + offset];
-        const bool reached = slot.lent && !slot.waits;
+        // One that was lent a seed reads it and has the sum elsewhere.
+        const bool reached = slot.copied || (slot.lent && !slot.waits);
         if (reached != (earlier.data != nullptr)) return 0;
-        if (reached && earlier.data - slot.data != slot.data - slots_[loop.begin_of(step) + offset].data)
+        if (slot.copied && (!earlier.borrowed || !tape_.logs_[step % 2].will_use(earlier.data))) return 0;
+        if (reached && !slot.copied &&
+            earlier.data - slot.data != slot.data - slots_[loop.begin_of(step) + offset].data)
             return 0;
     }
     std::size_t lowest = 0;

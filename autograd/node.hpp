@@ -40,7 +40,7 @@ struct Rule {
 };
 
 /// The largest payload that a loop can repeat.
-inline constexpr std::size_t payload_room = 64;
+inline constexpr std::size_t payload_room = 32;
 
 /// One entry of a tape: a value, and how it was made. As large as a cache line: a step of a recurrence writes and
 /// reads some ten of them.

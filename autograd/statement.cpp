@@ -125,8 +125,9 @@ template <class T>
 class TargetRows {
 public:
     explicit TargetRows(std::size_t leaves) { std::fill_n(addresses_.begin(), 2 * leaves, nullptr); }
-    void add_to(std::size_t leaf, T* row) {
-        addresses_[2 * leaf] = addresses_[2 * leaf + 1] = row;
+    void add_to(std::size_t leaf, T* row, const T* sum = nullptr) {
+        addresses_[2 * leaf] = row;
+        addresses_[2 * leaf + 1] = sum == nullptr ? row : const_cast<T*>(sum);  // which is only read
         adds_ |= 1u << leaf;
     }
     void write_to(std::size_t leaf, T* row) {
@@ -134,11 +135,11 @@ public:
         addresses_[2 * leaf + 1] = const_cast<T*>(zeros<T>);  // which is only read
         adds_ &= ~(1u << leaf);
     }
-    void put(std::size_t leaf, T* row, bool first) {
+    void put(std::size_t leaf, T* row, bool first, const T* sum = nullptr) {
         if (first)
             write_to(leaf, row);
         else
-            add_to(leaf, row);
+            add_to(leaf, row, sum);
     }
     bool writes(std::size_t leaf) const { return (adds_ >> leaf & 1u) == 0; }
     GradientRows<T> rows() const { return {addresses_.data(), adds_}; }
@@ -233,6 +234,39 @@ bool are_apart(const Sweep<T>& sweep, std::span<const NodeIndex> leaves) {
     return true;
 }
 
+/// Whether the gradient of a product may be written where its value lies, statement by statement from this one back:
+/// each of those that are still to be visited, and this one, reads elements that no other one does, and reads each of
+/// them before it writes there.
+template <class T>
+bool may_overwrite(Sweep<T>& sweep, NodeIndex statement, NodeIndex product) {
+    constexpr NodeIndex nearby = 64;  // a step of a cell
+    if (statement - product > nearby) return false;
+    const Node<T>& value = sweep.node(product);
+    std::size_t pieces = 0;
+    std::uint32_t read = 0;  // of them, a bit each
+    for (NodeIndex index = product + 1; index <= statement; ++index) {
+        sweep.tape().make_node(index);
+        const Node<T>& node = sweep.node(index);
+        if (node.recomputes) return false;  // who knows what it reads
+        const std::span leaves(node.inputs, node.input_count);
+        const auto is_of_value = [&](NodeIndex leaf) { return sweep.node(leaf).owner == product; };
+        if (node.is_view || std::none_of(leaves.begin(), leaves.end(), is_of_value)) continue;
+        if (node.rule != sweep.node(statement).rule || !are_apart(sweep, leaves)) return false;
+        for (NodeIndex index_of_leaf : leaves) {
+            if (!is_of_value(index_of_leaf)) continue;
+            const Node<T>& leaf = sweep.node(index_of_leaf);
+            const Piece part = index_of_leaf == product ? Piece{0, 1} : piece_of_split(leaf, value);
+            const bool is_alone = (read >> part.number & 1u) == 0 && (pieces == 0 || pieces == part.count);
+            if (part.count == 0 || !is_alone || leaf.shape != node.shape) return false;
+            // A vector at the end of a row is read whole, and what follows may be another thread's.
+            if (leaf.shape.back() % widest<T> != 0 && sweep.tape().threads() > 1) return false;
+            pieces = part.count;
+            read |= 1u << part.number;
+        }
+    }
+    return true;
+}
+
 template <class T>
 void pull_values(Sweep<T>& sweep, NodeIndex index) {
     const Node<T>& node = sweep.node(index);
@@ -248,12 +282,20 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
         return (record.kernel->reached >> k & 1u) != 0 && sweep.wants(leaves[k]);
     };
 
+    if (sweep.releases_values()) {
+        // Before any address is asked for: to find a place for one product may move others.
+        for (std::size_t k = 0; k < leaves.size(); ++k) {
+            if (!wants(k)) continue;
+            const NodeIndex owner = sweep.gradient_owner(leaves[k]);
+            sweep.place_product(owner, [&] { return may_overwrite(sweep, index, owner); });
+        }
+    }
     TargetRows<T> gradients(leaves.size());
     const bool may_write = are_apart(sweep, leaves);
     const auto target_of = [&](std::size_t k, bool& first) {
         first = false;
         const bool whole = may_write && sweep.node(leaves[k]).shape == node.shape;
-        return whole ? sweep.fresh_target(index, leaves[k], first) : sweep.target(leaves[k]);
+        return whole ? sweep.fresh_target(index, leaves[k], first, true) : sweep.target(leaves[k]);
     };
     if (all_whole(tape, leaves, node.shape) && sweep.lie_as_values(leaves)) {
         std::array<const T*, max_leaves> rows;
@@ -261,8 +303,8 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
             rows[k] = sweep.node(leaves[k]).value;
             if (!wants(k)) continue;
             bool first = false;
-            T* const to = target_of(k, first).data;
-            gradients.put(k, to, first);
+            const auto target = target_of(k, first);
+            gradients.put(k, target.data, first, target.sum);
         }
         call_backward(tape, record, {count}, rows.data(), value, kept, dy, gradients.rows(), may_write);
         return;
@@ -271,6 +313,7 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     LeafRows<T> leaf_rows(tape, leaves, node.shape);
     auto& rows = leaf_rows.rows();
     std::array<T*, max_leaves> targets;
+    std::array<const T*, max_leaves> sums;
     std::array<std::size_t, max_leaves> target_rows;
     std::array<bool, max_leaves> first;
     for (std::size_t k = 0; k < leaves.size(); ++k) {
@@ -278,6 +321,7 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
         if (!wants(k)) continue;
         const auto target = target_of(k, first[k]);
         targets[k] = target.data;
+        sums[k] = target.sum;
         target_rows[k] = rows.add(broadcast_strides(sweep.node(leaves[k]).shape, target.strides, node.shape));
     }
     rows.merge();
@@ -293,24 +337,26 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
         for (std::size_t k = 0; k < leaves.size(); ++k) {
             strides[k] = rows.outer_stride(k);
             strides[leaves.size() + k] = targets[k] != nullptr ? rows.outer_stride(target_rows[k]) : 0;
-            if (targets[k] != nullptr) gradients.put(k, targets[k], first[k]);
+            if (targets[k] != nullptr) gradients.put(k, targets[k], first[k], sums[k]);
         }
         call_backward(tape, record, {length, rows.outer_extent(), strides.data()}, leaf_rows.at(0, length),
                       value, kept, dy, gradients.rows(), may_write);
         return;
     }
     const std::size_t step = in_pieces ? piece : length;
-    const auto row_at = [&](std::size_t k, std::size_t begin) {
-        return targets[k] + rows.offset(target_rows[k]) +
+    const auto offset_of = [&](std::size_t k, std::size_t begin) {
+        return rows.offset(target_rows[k]) +
                static_cast<std::ptrdiff_t>(begin) * rows.inner_stride(target_rows[k]);
     };
+    const auto row_at = [&](std::size_t k, std::size_t begin) { return targets[k] + offset_of(k, begin); };
     do {
         for (std::size_t begin = 0; begin < length; begin += step) {
             const std::size_t n = std::min(step, length - begin);
             for (std::size_t k = 0; k < leaves.size(); ++k) {
                 if (targets[k] == nullptr) continue;
-                if (first[k] || rows.inner_stride(target_rows[k]) == 1 || length == 1)
-                    gradients.put(k, row_at(k, begin), first[k]);
+                if (first[k] || sums[k] != nullptr || rows.inner_stride(target_rows[k]) == 1 || length == 1)
+                    gradients.put(k, row_at(k, begin), first[k],
+                                  sums[k] == nullptr ? nullptr : sums[k] + offset_of(k, begin));
                 else
                     gradients.write_to(k, piece_of(tape, max_leaves + k));
             }
@@ -349,6 +395,7 @@ std::array<Var<T>, 3> arguments_of(const Statement<T>& statement, const Step<T>&
 
 template <class T>
 const void* later_record(const Node<T>& a, const Node<T>& b, std::ptrdiff_t steps, void* room) {
+    static_assert(sizeof(StatementRecord<T>) <= payload_room);
     const auto& earlier = *static_cast<const StatementRecord<T>*>(a.payload);
     StatementRecord<T> record = *static_cast<const StatementRecord<T>*>(b.payload);
     if (record.kept != nullptr) record.kept += steps * (record.kept - earlier.kept);

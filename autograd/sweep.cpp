@@ -24,7 +24,7 @@ Tape<T>& checked_tape(const char* op, const Var<T>& y, const Var<T>& seed) {
         throw ShapeError(where + "a seed of shape " + to_string(tape.node(seed).shape) +
                          " for a value of shape " + to_string(node.shape));
     }
-    if (tape.released(y)) {
+    if (tape.has_released()) {
         throw GradientError(where + "an earlier backward was asked to release the values of this tape");
     }
     return tape;

@@ -229,8 +229,8 @@ public:
     typename Parameter<T>::Storage& watched(NodeIndex leaf) const;
     /// The gradient of a node after its hooks have seen it.
     Var<T> apply_hooks(NodeIndex index, Var<T> gradient);
-    /// Whether a sweep has given up the values that this one was computed from.
-    bool released(const Var<T>& var) const { return var.index() < released_; }
+    /// Whether a sweep has given up values, so that only `clear` is left.
+    bool has_released() const { return released_ > 0; }
 
 private:
     friend class Var<T>;
@@ -244,7 +244,7 @@ private:
     template <class>
     friend class LogInto;
 
-    static constexpr NodeIndex chunk_size = 64;
+    static constexpr NodeIndex chunk_size = 16;
 
     struct Watched {
         std::shared_ptr<typename Parameter<T>::Storage> storage;

@@ -124,7 +124,8 @@ template <class T>
 void Sweep<T>::find_buffer(Slot& slot, NodeIndex owner) {
     const Node<T>& node = tape_.at(owner);
     if (node.is_product && !is_requested(owner)) {
-        slot.data = chunk_gradient(static_cast<const ProductRecord*>(node.payload)->place);
+        leave_values(place_of(owner).chunk);
+        slot.data = chunk_gradient(place_of(owner));
         slot.lent = true;
         slot.waits = true;
     } else if (node.is_parameter && commits_ && !tape_.watched(owner).has_grad) {
@@ -165,9 +166,54 @@ void Sweep<T>::release_chunk(std::size_t index) {
         slots_[member].data = nullptr;
         slots_[member].written = slots_[member].lent = slots_[member].waits = false;
     }
-    tape_.gradients().release(reinterpret_cast<std::byte*>(state.gradients),
-                              chunk.slots * site.rows * site.cols * sizeof(T));
+    if (!state.in_values) {
+        tape_.gradients().release(reinterpret_cast<std::byte*>(state.gradients),
+                                  chunk.slots * site.rows * site.cols * sizeof(T));
+    }
     state = {};
+}
+
+/// Whether those of its chunk lie where the values do, or nowhere yet, and nothing but other statements stands against it.
+template <class T>
+bool Sweep<T>::may_take_value(NodeIndex index) const {
+    if (floor_ > 0 || views_requested_ || tape_.at(index).is_multiplied || is_requested(index)) return false;
+    const auto number = place_of(index).chunk;
+    const ProductChunk<T>& chunk = tape_.products().chunks[number];
+    const ChunkState& state = chunk_states_[number];
+    const bool lies_there =
+        chunk.values != nullptr && chunk.ready_begin == 0 && chunk.ready_end >= chunk.slots;
+    return lies_there && (state.gradients == nullptr || state.in_values);
+}
+
+template <class T>
+void Sweep<T>::take_value(NodeIndex index) {
+    const auto place = place_of(index);
+    ChunkState& state = chunk_states_[place.chunk];
+    state.gradients = tape_.products().chunks[place.chunk].values;
+    state.in_values = true;
+    Slot& slot = slots_[index];
+    slot.data = chunk_gradient(place);
+    slot.lent = slot.waits = true;
+}
+
+/// Finds other memory for the gradients of a chunk, if they lie where the values do: one of these is still to be read.
+template <class T>
+void Sweep<T>::leave_values(std::size_t number) {
+    ChunkState& state = chunk_states_[number];
+    if (!state.in_values) return;
+    tape_.forbid_repeating();
+    const ProductChunk<T>& chunk = tape_.products().chunks[number];
+    const ProductSite<T>& site = tape_.products().sites[chunk.site];
+    const std::size_t size = chunk.slots * site.rows * site.cols;
+    auto* const gradients = reinterpret_cast<T*>(tape_.gradients().allocate(size * sizeof(T)));
+    std::copy_n(state.gradients, size, gradients);
+    for (std::size_t slot = 0; slot < chunk.slots; ++slot) {
+        const NodeIndex member = chunk.members[slot];
+        if (member == no_node || !is_waiting(member)) continue;
+        slots_[member].data = gradients + (slots_[member].data - state.gradients);
+    }
+    state.gradients = gradients;
+    state.in_values = false;
 }
 
 /// Rows of n elements, `stride` apart.
@@ -217,12 +263,21 @@ typename Sweep<T>::Target Sweep<T>::target(NodeIndex index) {
 }
 
 template <class T>
-typename Sweep<T>::Target Sweep<T>::fresh_target(NodeIndex from, NodeIndex to, bool& first) {
+typename Sweep<T>::Target Sweep<T>::fresh_target(NodeIndex from, NodeIndex to, bool& first, bool reads_sum) {
     first = false;
     const Node<T>& node = tape_.at(to);
     if (node.is_view) return piece_target(to, first);
-    first = hand_over(from, to);
-    return {first ? slots_[to].data : whole_target(to, first), dense_strides(node.shape)};
+    Slot& taken = slots_[to];
+    const T* sum = nullptr;
+    if ((taken.data == nullptr || (taken.borrowed && reads_sum)) && may_hand_over(from, to)) {
+        first = taken.data == nullptr;
+        sum = std::exchange(taken.data, std::exchange(slots_[from].data, nullptr));
+        taken.copied = taken.borrowed;
+        taken.lent = taken.borrowed = false;
+        taken.written = true;
+        return {taken.data, dense_strides(node.shape), sum};
+    }
+    return {whole_target(to, first), dense_strides(node.shape)};
 }
 
 /// As target(), but sets `first` if the node is one of the equal pieces, along the last axis, that its owner was split
@@ -231,25 +286,19 @@ template <class T>
 typename Sweep<T>::Target Sweep<T>::piece_target(NodeIndex to, bool& first) {
     first = false;
     const Node<T>& node = tape_.at(to);
-    if (node.payload == nullptr || gradient_owner(to) != node.owner) return target(to);
-    const auto& view = *static_cast<const View*>(node.payload);
+    if (gradient_owner(to) != node.owner) return target(to);
     const Node<T>& owner = tape_.at(node.owner);
-    const std::size_t width = node.shape.empty() ? 0 : node.shape.back();
-    if (view.kind != View::Kind::slice || view.step != 1 || view.axis + 1u != node.shape.size() ||
-        width < 2 || node.inputs[0] != node.owner || owner.shape.back() % width != 0 ||
-        view.start % width != 0) {
-        return target(to);
-    }
-    const std::size_t pieces = owner.shape.back() / width;
+    const auto [number, pieces] = piece_of_split(node, owner);
+    if (pieces == 0 || node.inputs[0] != node.owner) return target(to);
     Slot& slot = slots_[node.owner];
     if (slot.data == nullptr) find_buffer(slot, node.owner);
-    const bool fresh = !slot.written && pieces > 1 && pieces <= 8;
+    const bool fresh = !slot.written;
     if (fresh) {
         slot.written = true;
         slot.pieces = static_cast<std::uint8_t>(pieces);
         slot.written_pieces = 0;
     }
-    const auto piece = static_cast<std::uint8_t>(1u << (view.start / width % 8));
+    const auto piece = static_cast<std::uint8_t>(1u << number);
     if (slot.pieces != pieces || (slot.written_pieces & piece) != 0) return target(to);
     first = true;
     slot.written_pieces |= piece;
@@ -353,52 +402,72 @@ bool Sweep<T>::lend(NodeIndex from, std::ptrdiff_t offset, NodeIndex to) {
     Slot& lender = slots_[from];
     Slot& borrower = slots_[to];
     // A gradient that somebody asked for must stay as it is.
-    if (lender.lent || is_requested(from) || is_requested(to)) return false;
+    if ((lender.lent && !lender.borrowed) || is_requested(from) || is_requested(to)) return false;
     // Nor can it outlive what a checkpoint recorded again.
     if (to < floor_) return false;
     if (borrower.data != nullptr || node.is_view || node.is_product || node.is_parameter) return false;
     borrower.data = lender.data + offset;
     borrower.written = borrower.lent = true;
+    borrower.borrowed = lender.borrowed;
+    if (lender.borrowed) return true;
     if (!lender.lends) tape_.lenders_.push_back(from);
     lender.lends = true;
     return true;
 }
 
-/// Lets the gradient of `to` begin in the buffer of `from`, the node that is being visited, if that is whole and neither
-/// is needed elsewhere.
+/// Whether the gradient of `to` may lie in the buffer of `from`, the node that is being visited: that is whole and not
+/// needed elsewhere.
 template <class T>
-bool Sweep<T>::hand_over(NodeIndex from, NodeIndex to) {
-    const Node<T>& giver = tape_.at(from);
+bool Sweep<T>::may_hand_over(NodeIndex from, NodeIndex to) const {
     const Node<T>& node = tape_.at(to);
-    Slot& given = slots_[from];
-    Slot& taken = slots_[to];
+    const Slot& given = slots_[from];
     if (given.data == nullptr || given.lent || given.lends || is_requested(from)) return false;
-    if (taken.data != nullptr) return false;
-    if (node.is_view || node.is_product || node.is_parameter || giver.size() != node.size()) return false;
-    taken.data = std::exchange(given.data, nullptr);
-    taken.written = true;
+    return !node.is_view && !node.is_product && !node.is_parameter && tape_.at(from).size() == node.size();
+}
+
+/// Lets the gradient of a node be the seed, as long as nothing is added to it.
+template <class T>
+bool Sweep<T>::borrow(NodeIndex index, const Node<T>& seed) {
+    const Node<T>& node = tape_.at(index);
+    if (node.rule == nullptr || node.is_view || node.is_product || is_requested(index)) return false;
+    if (!seed.is_dense() || seed.shape != node.shape) return false;
+    if (releases_ && tape_.at(seed.owner).rule != nullptr) return false;  // it may be released
+    Slot& slot = slots_[index];
+    slot.data = seed.value;
+    slot.written = slot.lent = slot.borrowed = true;
     return true;
 }
 
 template <class T>
+void Sweep<T>::copy_borrowed(Slot& slot, NodeIndex owner) {
+    const T* const seed = std::exchange(slot.data, nullptr);
+    slot.lent = slot.borrowed = false;
+    slot.copied = true;
+    find_buffer(slot, owner);
+    add_rows(1, tape_.at(owner).size(), seed, 0, slot.data, 0, true);
+}
+
+template <class T>
 void Sweep<T>::run(const Var<T>& y, const Var<T>& seed, bool release_values) {
+    releases_ = release_values;
     if (seed) {
         const Node<T>& from = tape_.node(seed);
-        add(y.index(), from.shape, from.value, from.full_strides());
+        if (!borrow(y.index(), from)) add(y.index(), from.shape, from.value, from.full_strides());
     } else {
         const T one = 1;
         add(y.index(), {}, &one, {});
     }
     if (release_values) tape_.released_ = std::max(tape_.released_, count_);
-    walk(0, count_, release_values);
+    walk(0, count_);
     if (commits_) commit();
     finished_ = !selective_;
 }
 
 /// Visits the nodes from begin on, the last one first.
 template <class T>
-void Sweep<T>::walk(NodeIndex begin, NodeIndex end, bool release_values) {
-    const bool may_repeat = !selective_ && !release_values && !views_requested_ && tape_.hooks_.empty();
+void Sweep<T>::walk(NodeIndex begin, NodeIndex end) {
+    const bool donates = releases_ && floor_ == 0;
+    const bool may_repeat = !selective_ && !views_requested_ && tape_.hooks_.empty();
     if (!may_repeat) tape_.make_all_nodes();
     for (std::size_t k = tape_.loops_.size(); may_repeat && k-- > 0;) {
         const Loop<T> loop = tape_.loops_[k];
@@ -408,15 +477,15 @@ void Sweep<T>::walk(NodeIndex begin, NodeIndex end, bool release_values) {
             tape_.make_nodes(loop);
             continue;
         }
-        visit_all(end, loop.end(), false);
+        visit_all(end, loop.end(), donates);
         visit_loop(tape_.loops_[k]);
         end = loop.first;
     }
-    visit_all(end, begin, release_values);
+    visit_all(end, begin, donates);
 }
 
 template <class T>
-void Sweep<T>::visit(NodeIndex index, bool release_values) {
+void Sweep<T>::visit(NodeIndex index, bool donates) {
     const Node<T>& node = tape_.at(index);
     if (node.feeds_products) flush_products(*this, index);
     if (slots_[index].pieces > 0) clear_other_pieces(slots_[index], index);
@@ -441,7 +510,7 @@ void Sweep<T>::visit(NodeIndex index, bool release_values) {
     }
     const bool kept = slots_[index].requested || (commits_ && (node.keeps_gradient || node.is_parameter));
     if (!kept) release(index);
-    if (release_values && node.rule != nullptr && !node.is_view && !node.is_multiplied && !node.is_product &&
+    if (donates && node.rule != nullptr && !node.is_view && !node.is_multiplied && !node.is_product &&
         !node.shares_value) {
         tape_.gradients().donate(reinterpret_cast<std::byte*>(node.value), bytes_of(index));
     }

@@ -45,6 +45,7 @@ public:
     struct Target {
         T* data;  // of element (0, 0, ...)
         Strides strides;
+        const T* sum = nullptr;  // if not there: what was added before, lying likewise
     };
     /// Ready to be added to: zeros if nothing was added before.
     Target target(NodeIndex index);
@@ -55,8 +56,21 @@ public:
     /// Where contributions to `to` go from the rule of `from`, which has its shape and reads each element of its own
     /// gradient before it writes that of `to`. Sets `first` if nothing was added before, and the caller is to write every
     /// element: to a whole buffer, perhaps that of `from`, or to one of the equal pieces, along the last axis, that a
-    /// value was split into.
-    Target fresh_target(NodeIndex from, NodeIndex to, bool& first);
+    /// value was split into. Only for a caller that `reads_sum` the sum so far may lie elsewhere.
+    Target fresh_target(NodeIndex from, NodeIndex to, bool& first, bool reads_sum = false);
+
+    bool releases_values() const { return releases_; }
+    /// Finds a place for the gradient of a node, which is about to be written, if that is a sum of products and has none:
+    /// that of its value where nobody asked for the gradient, and `may_overwrite` says that no element will be read once
+    /// its gradient is written.
+    template <class MayOverwrite>
+    void place_product(NodeIndex index, MayOverwrite may_overwrite) {
+        if (!tape_.at(index).is_product || slots_[index].data != nullptr) return;
+        if (may_take_value(index) && may_overwrite())
+            take_value(index);
+        else
+            find_buffer(slots_[index], index);
+    }
 
     /// Adds a tensor of any shape that broadcasts with the node's, see Pull::add.
     void add(NodeIndex index, const Shape& shape, const T* from, const Strides& strides);
@@ -74,6 +88,7 @@ public:
     struct ChunkState {
         T* gradients = nullptr;
         std::size_t visited = 0;
+        bool in_values = false;  // the memory is that of the members' values
     };
     std::size_t chunk_count() const { return chunk_count_; }
     ChunkState& chunk_state(std::size_t chunk) { return chunk_states_[chunk]; }
@@ -87,16 +102,21 @@ public:
 private:
     struct Slot {
         T* data;
-        bool written;
         std::uint8_t pieces;          // if parts are still to be written: how many pieces there are,
         std::uint8_t written_pieces;  // and which of them were, a bit each
-        bool lent;                    // the memory is a parameter's, a chunk's or another node's
-        bool lends;                   // other nodes use the memory until the sweep is over
-        bool waits;                   // in a chunk
-        bool wanted;
-        bool requested;  // somebody wants to see this node's own gradient
+        bool written : 1;
+        bool lent : 1;      // the memory is a parameter's, a chunk's, another node's or a seed's
+        bool lends : 1;     // other nodes use the memory until the sweep is over
+        bool borrowed : 1;  // it is a seed's, which is only read
+        bool copied : 1;    // it was
+        bool waits : 1;     // in a chunk
+        bool wanted : 1;
+        bool requested : 1;  // somebody wants to see this node's own gradient
     };
 
+    ProductRecord::Place place_of(NodeIndex product) const {
+        return static_cast<const ProductRecord*>(tape_.at(product).payload)->place;
+    }
     std::size_t bytes_of(NodeIndex index) const { return tape_.at(index).size() * sizeof(T); }
     void clear_rows(std::size_t rows, std::size_t n, std::size_t stride, T* to);
     void add_rows(std::size_t rows, std::size_t n, const T* from, std::ptrdiff_t from_stride, T* to,
@@ -112,20 +132,27 @@ private:
     Slot& prepared(NodeIndex owner) {
         Slot& slot = slots_[owner];
         if (slot.data == nullptr) find_buffer(slot, owner);
+        if (slot.borrowed) copy_borrowed(slot, owner);
         if (slot.pieces > 0) clear_other_pieces(slot, owner);
         return slot;
     }
     Target piece_target(NodeIndex to, bool& first);
     void clear_other_pieces(Slot& slot, NodeIndex owner);
-    bool hand_over(NodeIndex from, NodeIndex to);
+    bool may_hand_over(NodeIndex from, NodeIndex to) const;
+    bool borrow(NodeIndex index, const Node<T>& seed);
+    void copy_borrowed(Slot& slot, NodeIndex owner);
     void find_buffer(Slot& slot, NodeIndex owner);
     T* chunk_gradient(ProductRecord::Place place);
-    void visit(NodeIndex index, bool release_values);
+    bool may_take_value(NodeIndex index) const;
+    void take_value(NodeIndex index);
+    void leave_values(std::size_t chunk);
+    void visit(NodeIndex index, bool donates);
     void cover_tape();
-    void walk(NodeIndex begin, NodeIndex end, bool release_values);
+    void walk(NodeIndex begin, NodeIndex end);
     void find_wanted(NodeIndex begin, NodeIndex end);
-    void visit_all(NodeIndex end, NodeIndex begin, bool release_values) {
-        while (end > begin) visit(--end, release_values);
+    /// `donates` gives values that are no longer needed to gradients.
+    void visit_all(NodeIndex end, NodeIndex begin, bool donates) {
+        while (end > begin) visit(--end, donates);
     }
     void visit_loop(const Loop<T>& loop);
     std::size_t repeatable_steps(const Loop<T>& loop, std::size_t step) const;
@@ -142,6 +169,7 @@ private:
     bool selective_ = false;
     bool finished_ = false;
     bool views_requested_ = false;
+    bool releases_ = false;
     NodeIndex floor_ = 0;  // of the nodes that a checkpoint recorded again
     Slot* slots_;
     NodeIndex slot_room_;

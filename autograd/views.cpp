@@ -32,6 +32,7 @@ void pull_view_values(Sweep<T>& sweep, NodeIndex index) {
 /// The position of a step moves on, other views stay the same.
 template <class T>
 const void* later_view(const Node<T>& a, const Node<T>& b, std::ptrdiff_t steps, void* room) {
+    static_assert(sizeof(View) <= payload_room);
     const auto& earlier = *static_cast<const View*>(a.payload);
     const auto& view = *static_cast<const View*>(b.payload);
     if (view == earlier) return b.payload;

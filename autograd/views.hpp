@@ -121,6 +121,27 @@ struct View {
     friend bool operator==(const View&, const View&) = default;
 };
 
+/// One of the equal parts, along its last axis, that a tensor was split into; of 0 parts if it is no such part.
+struct Piece {
+    std::size_t number = 0;
+    std::size_t count = 0;
+};
+inline constexpr std::size_t max_pieces = 8;
+
+/// What the view `node` is of its base.
+template <class T>
+Piece piece_of_split(const Node<T>& node, const Node<T>& base) {
+    if (node.payload == nullptr || node.shape.empty()) return {};
+    const auto& view = *static_cast<const View*>(node.payload);
+    const std::size_t width = node.shape.back(), whole = base.shape.back();
+    if (view.kind != View::Kind::slice || view.step != 1 || view.axis + 1u != node.shape.size() ||
+        width < 2 || whole % width != 0 || view.start % width != 0 || whole == width ||
+        whole > max_pieces * width) {
+        return {};
+    }
+    return {view.start / width, whole / width};
+}
+
 /// What the view, of the given shape, shows of a base that lies so; nothing where strides can't express it, which can
 /// only happen to a reshape.
 std::optional<Layout> seen_through(const View& view, const Layout& base, const Shape& shape);

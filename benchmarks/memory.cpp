@@ -60,15 +60,17 @@ void print_row(const Size& size) {
     const Step nn = measure(problem, keeping_contenders, Author::nn);
     const Step user = measure(problem, keeping_contenders, Author::user);
     const Step releasing = measure(problem, releasing_contenders, Author::nn);
+    const Step user_releasing = measure(problem, releasing_contenders, Author::user);
     const Step torch = measure(problem, libtorch_contenders<float>, Author::libtorch_module);
     const Step torch_cell = measure(problem, libtorch_contenders<float>, Author::libtorch_cell);
     std::printf("%-16s %9.0f %10.2f %9.2f %7d", text_of(size).c_str(), unit / 1024, gradients / unit,
                 nn.packed / unit, tape_minimum(size));
-    for (const Step& step : {hand, nn, user, releasing, torch, torch_cell})
+    for (const Step& step : {hand, nn, user, releasing, user_releasing, torch, torch_cell})
         std::printf(" %15.2f", beside(step));
     Targets row;
-    row.at_most("nn", beside(nn), 14)
-        .at_most("user's cell", beside(user), 14)
+    row.at_most("nn releasing", beside(releasing), 14)
+        .at_most("user's releasing", beside(user_releasing), 14)
+        .at_most("nn releasing / libtorch module", beside(releasing) / beside(torch), 1)
         .at_most("nn releasing / libtorch module, all in all", releasing.peak / torch.peak, 1);
     std::printf("  %s\n", row.verdict().c_str());
     std::fflush(stdout);
@@ -88,8 +90,8 @@ bool memory_table(const Settings& settings) {
         "gives the values' memory to gradients, as libtorch's does.\n"
         "%-16s %9s %10s %9s %7s",
         "B,T,D,H", "unit, KiB", "gradients", "packed", "minimum");
-    for (const char* name :
-         {"hand-written", "xtape nn", "user's cell", "nn releasing", "libtorch module", "libtorch cell"})
+    for (const char* name : {"hand-written", "xtape nn", "user's cell", "nn releasing", "user releasing",
+                             "libtorch module", "libtorch cell"})
         std::printf(" %15s", name);
     std::printf("  targets\n");
     for (const Size& size : settings.sizes) print_row(size);

@@ -83,6 +83,48 @@ TEST_CASE("arena: a life's memory is no larger than what was in use at once in t
     CHECK(arena.capacity() < 6'500'000);
 }
 
+TEST_CASE("arena: a first life asks for little more than it uses, whatever lies between large requests",
+          "[arena]") {
+    Arena arena;
+    for (std::size_t k = 0; k < 200; ++k) {
+        arena.allocate(100'000 + 1000 * k);
+        for (int small = 0; small < 10; ++small) arena.allocate_record(40);
+        if (k % 10 == 0) arena.allocate(3000);
+    }
+    CHECK(arena.capacity() >= arena.used());
+    CHECK(arena.capacity() < arena.used() / 100 * 102);
+}
+
+TEST_CASE("arena: what lies before a mark stays as it is, in whatever block", "[arena]") {
+    Arena arena;
+    std::mt19937 engine(2);
+    struct Buffer {
+        std::byte* data;
+        std::size_t bytes;
+        std::byte mark;
+    };
+    std::vector<Buffer> live;
+    std::vector<std::pair<Arena::Mark, std::size_t>> marks;
+    const auto allocate = [&](std::size_t bytes, bool as_record) {
+        std::byte* const data = as_record ? arena.allocate_record(bytes) : arena.allocate(bytes);
+        live.push_back({data, bytes, std::byte(engine() % 256)});
+        std::memset(data, static_cast<int>(live.back().mark), bytes);
+    };
+    allocate(5000, false);  // all of the first block
+    marks.emplace_back(arena.mark(), 1);
+    for (int round = 0; round < 5000; ++round) {
+        if (engine() % 10 == 0) marks.emplace_back(arena.mark(), live.size());
+        if (engine() % 20 == 0 && !marks.empty()) {
+            const auto [mark, count] = marks[engine() % marks.size()];
+            std::erase_if(marks, [count = count](const auto& each) { return each.second > count; });
+            for (const Buffer& buffer : live) REQUIRE(holds_only(buffer.mark, buffer.data, buffer.bytes));
+            live.resize(count);
+            arena.rewind(mark);
+        }
+        allocate(engine() % 5 == 0 ? engine() % 50000 : engine() % 300, engine() % 2 == 0);
+    }
+}
+
 TEST_CASE("pool: buffers in use never overlap, whatever the order of their lives", "[arena]") {
     Pool pool;
     std::mt19937 engine(1);

@@ -3,6 +3,7 @@
 #include <initializer_list>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nn/nn.hpp"
@@ -108,7 +109,7 @@ struct Run {
     std::size_t calls = 0;
 };
 
-enum class Loss { outputs, last, both, some };
+enum class Loss { outputs, last, both, some, seeded, some_released, seeded_released };
 
 /// Forward and backward, with steps that are repeated or not.
 template <bool repeated, class T, class Cell>
@@ -137,14 +138,19 @@ Run<T> run(const Cell& cell, std::size_t width, std::size_t steps, std::size_t b
     Var<T> loss = sum(square(outputs)) * 0.5;
     if (kind == Loss::last) loss = sum(states.back().h * states.back().c);
     if (kind == Loss::both) loss = loss + sum(states.back().c) + sum(square(outputs));
-    if (kind == Loss::some) {
+    if (kind == Loss::some || kind == Loss::some_released) {
         for (std::size_t t = 0; t < steps; t += 5) loss = loss + sum(states[t].c * states[t].h);
     }
-    backward(loss);
-    if (kind == Loss::both) backward(loss);
-    result.values = weights.gradients();
     result.values.emplace_back(outputs.value());
     result.values.emplace_back(states.back().c.value());
+    const bool released = kind == Loss::some_released || kind == Loss::seeded_released;
+    if (kind == Loss::seeded || kind == Loss::seeded_released)
+        backward(outputs, tape.constant(xt::xarray<T>(xt::sin(outputs.value()))),
+                 {.release_values = released});
+    else
+        backward(loss, {.release_values = released});
+    if (kind == Loss::both) backward(loss);
+    for (auto& gradient : weights.gradients()) result.values.push_back(std::move(gradient));
     if (x.has_grad()) result.values.emplace_back(x.grad());
     result.values.emplace_back(h.grad());
     return result;
@@ -155,7 +161,9 @@ void check(const std::string& name, const Cell& cell, std::size_t width) {
     for (std::size_t batch : {std::size_t{1}, std::size_t{3}, std::size_t{16}, std::size_t{32}}) {
         for (std::size_t steps :
              std::initializer_list<std::size_t>{1, 2, 3, 4, 5, 6, 9, 10, 12, 17, 40, 300}) {
-            for (Loss kind : {Loss::outputs, Loss::last, Loss::both, Loss::some}) {
+            std::vector<std::vector<xt::xarray<T>>> seen;
+            for (Loss kind : {Loss::outputs, Loss::last, Loss::both, Loss::some, Loss::seeded,
+                              Loss::some_released, Loss::seeded_released}) {
                 INFO(name << ", " << batch << " samples, " << steps << " steps, loss "
                           << static_cast<int>(kind));
                 const Run<T> one_by_one = run<false, T>(cell, width, steps, batch, kind);
@@ -163,7 +171,11 @@ void check(const std::string& name, const Cell& cell, std::size_t width) {
                 CHECK(one_by_one.calls == steps);
                 CHECK(at_once.calls == (steps < 5 ? steps : 3));
                 CHECK((one_by_one.values == at_once.values));
+                seen.push_back(at_once.values);
             }
+            const auto of = [&](Loss kind) { return seen[static_cast<std::size_t>(kind)]; };
+            CHECK((of(Loss::some_released) == of(Loss::some)));
+            CHECK((of(Loss::seeded_released) == of(Loss::seeded)));
         }
     }
 }

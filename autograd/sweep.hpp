@@ -13,7 +13,7 @@ namespace xtape {
 
 struct BackwardOptions {
     /// Gives the memory of values to gradients as the sweep passes: the peak is lower, but no further sweep can go
-    /// over these values; only Tape::clear is left.
+    /// over this tape; only Tape::clear is left.
     bool release_values = false;
 };
 

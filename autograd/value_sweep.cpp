@@ -286,8 +286,8 @@ template <class T>
 typename Sweep<T>::Target Sweep<T>::piece_target(NodeIndex to, bool& first) {
     first = false;
     const Node<T>& node = tape_.at(to);
-    if (gradient_owner(to) != node.owner) return target(to);
     const Node<T>& owner = tape_.at(node.owner);
+    if (gradient_owner(to) != node.owner || owner.shape.empty()) return target(to);
     const auto [number, pieces] = piece_of_split(node, owner);
     if (pieces == 0 || node.inputs[0] != node.owner) return target(to);
     Slot& slot = slots_[node.owner];

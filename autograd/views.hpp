@@ -128,7 +128,7 @@ struct Piece {
 };
 inline constexpr std::size_t max_pieces = 8;
 
-/// What the view `node` is of its base.
+/// What the view `node` is of its base, which has axes.
 template <class T>
 Piece piece_of_split(const Node<T>& node, const Node<T>& base) {
     if (node.payload == nullptr || node.shape.empty()) return {};

@@ -158,6 +158,7 @@ TEST_CASE("pool: a released buffer serves the next request of its size", "[arena
     CHECK(first != second);
     pool.release(first, 1000);
     CHECK(pool.allocate(1000) == first);
+    pool.release(pool.allocate(500), 500);
     const std::size_t capacity = pool.capacity();
     for (int k = 0; k < 1000; ++k) pool.release(pool.allocate(500), 500);
     CHECK(pool.capacity() == capacity);

@@ -118,8 +118,8 @@ std::string write_sample(const CharModel<Cell>& model, Tape<float>& tape, const 
     std::mt19937_64 random(s.seed);
     typename CharModel<Cell>::State carried;
     std::vector<Symbol> next = vocabulary.symbols(s.prime.empty() ? "\n" : s.prime);
-    std::string text;
-    while (text.size() < s.sample && !interrupt.requested()) {
+    std::string text = s.prime;
+    while (text.size() < s.prime.size() + s.sample && !interrupt.requested()) {
         tape.clear();
         const NoRecording evaluation(tape);
         const Var<float> scores =
@@ -136,7 +136,7 @@ int write_only(const Settings& s) {
     const Vocabulary vocabulary(file.characters());
     return with_cell(file.cell(), [&]<class Cell>(std::type_identity<Cell>) {
         nn::Engine engine(0);
-        CharModel<Cell> model(vocabulary.size(), file.extent("embedding", 1), file.extent("output.weight", 1),
+        CharModel<Cell> model(vocabulary.size(), file.columns("embedding"), file.columns("output.weight"),
                               engine);
         file.load(model);
         Tape<float> tape;
@@ -207,6 +207,7 @@ int train(const Settings& s, Data data) {
     const Interrupt interrupt;
     typename CharModel<Cell>::State carried;
     Settings recorded = s;
+    recorded.text = fs::absolute(s.text);  // a run may be gone on with from elsewhere
     nn::Training training(model, adam,
                           {.steps = s.steps,
                            .seconds = s.minutes > 0 ? 60 * s.minutes : INFINITY,
@@ -231,10 +232,12 @@ int train(const Settings& s, Data data) {
     if (!s.resume.empty()) {
         training.resume();
         recorded = s;  // of which some may be new
+        recorded.text = fs::absolute(s.text);
         const nn::TrainingState& at = training.state();
         std::printf("goes on after step %zu, %.3f bits/char\n", at.step, at.smooth_loss / bit);
         for (std::size_t k = 0; k < at.curve.step.size(); ++k) log_point(at.curve, k);
         progress.resume(at.part, at.step);
+        if (at.part >= 1) std::printf("it is at its end: --steps and --minutes say how long a run is\n");
     }
     training.run([&](Tape<float>& tape) { return model.loss(tape, windows.next(), carried); },
                  [&](Tape<float>& tape) { return bits_per_symbol(model, tape, data.held_out); },
@@ -254,6 +257,7 @@ int train(const Settings& s, Data data) {
                      }
                  });
     progress.finish();
+    save_model(parameters, s.cell, data.vocabulary.bytes(), model);
 
     const nn::LossCurve& curve = training.state().curve;
     const double before = curve.validation.front(), after = curve.validation.back();
@@ -276,6 +280,15 @@ int train(const Settings& s, Data data) {
     return interrupt.exit_code();
 }
 
+template <class Number>
+Number number(const nn::SafetensorsFile& file, const std::string& name) {
+    const nn::TensorEntry& entry = file.get(name);
+    if (entry.shape.size() != 0) throw nn::FileError("char_lm", file.name(), name + " isn't a number");
+    Number number = 0;
+    file.read(entry, &number);
+    return number;
+}
+
 /// FNV-1a, which tells one text from another.
 std::uint64_t fingerprint_of(std::string_view text) {
     std::uint64_t hash = 0xcbf29ce484222325;
@@ -295,7 +308,7 @@ int read_and_train(const Settings& s) {
     data.train = data.vocabulary.symbols(corpus.train);
     for (const std::string& piece : corpus.held_out) data.held_out.push_back(data.vocabulary.symbols(piece));
     if (!s.resume.empty() &&
-        nn::SafetensorsFile(s.resume).read<std::uint64_t>("fingerprint")() != data.fingerprint)
+        number<std::uint64_t>(nn::SafetensorsFile(s.resume), "fingerprint") != data.fingerprint)
         throw std::runtime_error(s.resume + " is a run on another text than " + s.text + " is now");
 
     return with_cell(s.cell,
@@ -306,6 +319,9 @@ int read_and_train(const Settings& s) {
 template <class Given>
 Settings settings_of_run(const Settings& now, Given&& given) {
     const nn::SafetensorsFile file(now.resume);
+    if (file.find("settings.text") == nullptr)
+        throw std::runtime_error(now.resume +
+                                 " is no run that can be gone on with: expected a .run.safetensors");
     Settings s = now;
     s.visit([&]<class Value>(const char* name, Value& value) {
         if (given(name)) return;
@@ -314,9 +330,11 @@ Settings settings_of_run(const Settings& now, Given&& given) {
             const xt::xarray<std::uint8_t> bytes = file.read<std::uint8_t>(entry);
             value.assign(bytes.begin(), bytes.end());
         } else {
-            value = file.read<Value>(entry)();
+            value = number<Value>(file, entry);
         }
     });
+    if (s.cell != "lstm" && s.cell != "gru" && s.cell != "rnn")
+        throw nn::FileError("char_lm", s.resume, "its cell is none: expected lstm, gru or rnn");
     return s;
 }
 
@@ -342,12 +360,12 @@ int program(int argc, char** argv) {
                    "ends earlier after this time (and then a run cannot be repeated exactly); 0: never")
         ->check(CLI::NonNegativeNumber);
     app.add_option("--lr", s.learning_rate, "learning rate of Adam at its highest")
-        ->check(CLI::PositiveNumber);
-    app.add_option("--clip", s.clip, "largest norm of the gradient")->check(CLI::PositiveNumber);
+        ->check(examples::positive);
+    app.add_option("--clip", s.clip, "largest norm of the gradient")->check(examples::positive);
     app.add_option("--seed", s.seed, "of weights, windows and sample");
     app.add_option("--sample", s.sample, "bytes to write after training");
     app.add_option("--temperature", s.temperature, "of the sample: lower is more careful")
-        ->check(CLI::PositiveNumber);
+        ->check(examples::positive);
     app.add_option("--prime", s.prime, "what the sample goes on from; by default a new line");
     app.add_option("-o,--out", s.picture,
                    "picture of the learning curve, .svg or .png; beside it the log goes as .csv, the model "

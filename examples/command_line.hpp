@@ -6,8 +6,18 @@
 #include <exception>
 #include <iostream>
 #include <optional>
+#include <string>
 
 namespace examples {
+
+/// A check of numbers.
+inline const CLI::Validator positive(
+    [](std::string& text) {
+        double number = 0;
+        return CLI::detail::lexical_cast(text, number) && number > 0 ? ""
+                                                                     : text + ": expected a number above 0";
+    },
+    "POSITIVE");
 
 /// Reads the command line. If the program is to end now, its exit code: 0 after --help, 2 after a wrong
 /// option, which is explained on stderr.

@@ -24,7 +24,11 @@ import sys
 import tempfile
 import zipfile
 
-import torch
+try:
+    import torch
+except ImportError:
+    sys.exit(f"convert_pytorch.py: needs PyTorch, which {sys.executable} hasn't: apt install python3-torch, and run it "
+             "with /usr/bin/python3")
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -237,6 +241,11 @@ class DataUnpickler(pickle.Unpickler):
 
 
 def rebuilt(numbers, begin, shape, strides, needs_grad, hooks, metadata=None):
+    sizes = [begin, *shape, *strides]
+    if len(shape) != len(strides) or not all(isinstance(size, int) and size >= 0 for size in sizes):
+        raise ConversionError("a tensor of impossible shape")
+    if 0 not in shape and begin + sum((n - 1) * stride for n, stride in zip(shape, strides)) >= numbers.numel():
+        raise ConversionError("a tensor that reaches beyond its numbers")
     tensor = torch.as_strided(numbers, shape, strides, begin)
     return -tensor if (metadata or {}).get("neg") else tensor  # the imaginary part of a conjugate, not computed yet
 

@@ -147,7 +147,7 @@ int program(int argc, char** argv) {
     app.option_defaults()->always_capture_default();
     app.add_option("-T,--length", s.length, "time steps of a sequence")->check(CLI::Range(2, 100000));
     app.add_option("--goal", s.training.goal, "mean square error that counts as solved")
-        ->check(CLI::PositiveNumber);
+        ->check(examples::positive);
     add_options(app, s.training);
     if (const auto exit_code = examples::parse(app, argc, argv)) return *exit_code;
     return check_and_learn(s);

@@ -268,7 +268,7 @@ Model new_or_saved(const Settings& s, const Vocabulary& vocabulary) {
     if (file.characters() != vocabulary.bytes())
         throw std::runtime_error(s.start + " was learnt from another text than " + s.text +
                                  ": other characters occur in it");
-    Model model(vocabulary.size(), file.extent("embedding", 1), file.extent("output.weight", 1), engine);
+    Model model(vocabulary.size(), file.columns("embedding"), file.columns("output.weight"), engine);
     file.load(model);
     return model;
 }
@@ -319,8 +319,8 @@ int program(int argc, char** argv) {
     app.add_option("-T,--window", s.window, "steps that a gradient goes back")->check(CLI::Range(1, 16384));
     app.add_option("--steps", s.steps, "training steps, one window each");
     app.add_option("--lr", s.learning_rate, "learning rate of Adam at its highest")
-        ->check(CLI::PositiveNumber);
-    app.add_option("--clip", s.clip, "largest norm of the gradient")->check(CLI::PositiveNumber);
+        ->check(examples::positive);
+    app.add_option("--clip", s.clip, "largest norm of the gradient")->check(examples::positive);
     app.add_option("--seed", s.seed, "of weights and windows");
     app.add_option("--length", s.length, "symbols to draw")->check(CLI::Range(2, 500));
     app.add_option("--rows", s.rows, "units to draw at most; the CSV has all")->check(CLI::Range(2, 500));

@@ -298,7 +298,7 @@ int program(int argc, char** argv) {
     app.add_option("-B,--batch", s.batch, "sequences at once")->check(CLI::Range(1, 4096));
     app.add_option("--seed", s.seed, "of the weights and the inputs");
     app.add_option("--max-norm", s.max_norm, "what the study clip clips gradients to")
-        ->check(CLI::PositiveNumber);
+        ->check(examples::positive);
     app.add_option("--update-bias", s.update_bias, "bias of the update gate of the GRU's variant");
     app.add_option("--mode", s.mode,
                    "of the study steps: last: one loss at the last step; local: every step's output by its "

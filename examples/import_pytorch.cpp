@@ -125,10 +125,12 @@ int program(int argc, char** argv) {
         "import_pytorch");
     app.option_defaults()->always_capture_default();
     app.add_option("model", s.model, "the state dict, .safetensors")->required()->check(CLI::ExistingFile);
-    app.add_option("-i,--input", s.input,
-                   ".npy of numbers (T, B, D) or (T, D), or of ids (T, B) or (T) where the first layer is an "
-                   "Embedding")
-        ->check(CLI::ExistingFile);
+    CLI::Option* const input =
+        app.add_option(
+               "-i,--input", s.input,
+               ".npy of numbers (T, B, D) or (T, D), or of ids (T, B) or (T) where the first layer is an "
+               "Embedding")
+            ->check(CLI::ExistingFile);
     app.add_option("-o,--out", s.out, "where the last layer's output goes, .npy");
     app.add_option("--expected", s.expected,
                    ".npy of what PyTorch gives: compares, and returns 1 where they differ")

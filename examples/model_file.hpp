@@ -40,8 +40,9 @@ public:
 
     const std::string& cell() const { return cell_; }
     const std::string& characters() const { return characters_; }
-    /// An extent of one of the model's parameters. Throws FileError if there is no such parameter.
-    std::size_t extent(std::string_view parameter, std::size_t axis) const;
+    /// The columns of one of the model's matrices. Throws FileError if there is no such matrix, or if the file has fewer numbers
+    /// than the weight of a cell with as many hidden units.
+    std::size_t columns(std::string_view matrix) const;
 
     /// Throws FileError, before anything is changed, if the parameters have other names or shapes.
     template <class Model>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <numbers>
 #include <random>
 #include <string>
 #include <vector>
@@ -48,10 +49,11 @@ struct NameModel {
           cell(embedding_size, hidden_size, engine),
           output(hidden_size, alphabet_size, engine) {}
 
-    /// Mean nats per character, the end included.
-    xtape::Var<float> loss(xtape::Tape<float>& tape, const NameBatch& batch) const {
+    /// Mean bits per character, the end included.
+    xtape::Var<float> bits(xtape::Tape<float>& tape, const NameBatch& batch) const {
         const xtape::nn::PackedSequence<float> xs{embedding(tape, batch.inputs), batch.layout};
-        return xtape::nn::cross_entropy(output(xtape::nn::unroll(cell, xs).outputs.rows), batch.targets);
+        const xtape::Var<float> scores = output(xtape::nn::unroll(cell, xs).outputs.rows);
+        return xtape::nn::cross_entropy(scores, batch.targets) * (1 / std::numbers::ln2);
     }
 
     template <class F>

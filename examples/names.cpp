@@ -9,7 +9,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
-#include <numbers>
 #include <random>
 #include <set>
 #include <stdexcept>
@@ -121,14 +120,15 @@ int learn_and_write(const Settings& s, Names names) {
     nn::Batches batches(names.training.size(), {.size = s.training.batch, .seed = s.training.seed});
     Learning learning(s.training, {.title = "Learning to write names",
                                    .test = "bits per character of the names held out",
+                                   .test_is_loss = true,
                                    .levels = {{"pairs of letters, counted", by_bigrams}},
                                    .samples = "names"});
     const LearningCurve& curve = learning.train(
         upper(s.cell), model,
         [&](Tape<float>& tape) {
-            return model.loss(tape, NameBatch(names.alphabet, nn::batch_of(names.training, batches.next())));
+            return model.bits(tape, NameBatch(names.alphabet, nn::batch_of(names.training, batches.next())));
         },
-        [&](Tape<float>& tape) { return model.loss(tape, held_out).item() / std::numbers::ln2; });
+        [&](Tape<float>& tape) { return model.bits(tape, held_out).item(); });
     std::printf("%s: %.3f bits per character of the names held out after %zu steps in %.1f s\n\n",
                 curve.name.c_str(), curve.test(), curve.steps(), curve.seconds());
     print_names(model, names.alphabet, s, names.known);
@@ -147,8 +147,8 @@ int write_only(const Settings& s) {
     const Alphabet alphabet(file.characters());
     return with_cell(file.cell(), [&]<class Cell>(std::type_identity<Cell>) {
         nn::Engine engine(0);
-        NameModel<Cell> model(alphabet.size(), file.extent("embedding.weight", 1),
-                              file.extent("output.weight", 1), engine);
+        NameModel<Cell> model(alphabet.size(), file.columns("embedding.weight"),
+                              file.columns("output.weight"), engine);
         file.load(model);
         print_names(model, alphabet, s, {});
         return 0;
@@ -172,7 +172,7 @@ int program(int argc, char** argv) {
     app.add_option("--from", s.from, "only write, with a model that was saved: no training")
         ->check(CLI::ExistingFile);
     app.add_option("--count", s.count, "names to write")->check(CLI::Range(0, 100000));
-    app.add_option("--temperature", s.temperature, "lower is more careful")->check(CLI::PositiveNumber);
+    app.add_option("--temperature", s.temperature, "lower is more careful")->check(examples::positive);
     app.add_option("--beginning", s.beginning, "what the names begin with");
     add_options(app, s.training);
     if (const auto exit_code = examples::parse(app, argc, argv)) return *exit_code;

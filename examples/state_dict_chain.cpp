@@ -73,12 +73,17 @@ private:
         const Shape w = entries_.matrix("weight_ih" + end), u = entries_.matrix("weight_hh" + end);
         const bool projected = entries_.has("weight_hr" + end);
         const std::size_t hidden = projected ? entries_.matrix("weight_hr" + end)[1] : u[1];
-        const std::size_t gates = hidden > 0 && w[0] % hidden == 0 ? w[0] / hidden : 0;
+        const std::size_t gates = u[0] == w[0] && w[0] % hidden == 0 ? w[0] / hidden : 0;
         nn::LSTMOptions options{.bidirectional = entries_.has("weight_ih" + end + "_reverse"),
                                 .bias = entries_.has("bias_ih" + end),
                                 .projection_size = projected ? u[1] : 0};
         const bool is_cell = end.empty();
-        while (!is_cell && entries_.has("weight_ih_l" + std::to_string(options.layers))) ++options.layers;
+        while (!is_cell && entries_.has("weight_ih_l" + std::to_string(options.layers))) {
+            if (!(entries_.matrix("weight_hh_l" + std::to_string(options.layers)) == u))
+                throw std::runtime_error("the layers of '" + entries_.layer() +
+                                         "' differ in their hidden units");
+            ++options.layers;
+        }
         const std::string cell = is_cell ? "Cell" : "";
         switch (gates) {
             case 1:
@@ -202,9 +207,11 @@ bool fits(const ChainLayer* before, const ChainLayer& next) {
 
 using Choice = std::vector<ChainLayer>;  // what one group of entries may be
 
-/// All orders in which sizes fit, two at most.
-void find_orders(std::vector<const Choice*>& left, std::vector<ChainLayer>& chain,
-                 std::vector<std::vector<ChainLayer>>& found) {
+/// All orders in which sizes fit, two at most. Gives up, and says so, after so many attempts.
+bool find_orders(std::vector<const Choice*>& left, std::vector<ChainLayer>& chain,
+                 std::vector<std::vector<ChainLayer>>& found, std::size_t& attempts) {
+    if (attempts == 0) return false;
+    --attempts;
     if (left.empty()) found.push_back(chain);
     for (std::size_t k = 0; k < left.size() && found.size() < 2; ++k) {
         const Choice* const choice = left[k];
@@ -212,11 +219,12 @@ void find_orders(std::vector<const Choice*>& left, std::vector<ChainLayer>& chai
         for (const ChainLayer& layer : *choice) {
             if (!fits(chain.empty() ? nullptr : &chain.back(), layer)) continue;
             chain.push_back(layer);
-            find_orders(left, chain, found);
+            if (!find_orders(left, chain, found, attempts)) return false;
             chain.pop_back();
         }
         left.insert(left.begin() + static_cast<std::ptrdiff_t>(k), choice);
     }
+    return true;
 }
 
 /// The layers in the order of the list if their sizes fit.
@@ -276,7 +284,12 @@ Chain::Chain(const nn::SafetensorsFile& file, const ChainOptions& options) {
         for (const Choice& choice : choices) left.push_back(&choice);
         std::vector<ChainLayer> chain;
         std::vector<std::vector<ChainLayer>> found;
-        find_orders(left, chain, found);
+        std::size_t attempts = 100'000;
+        const bool all_tried = find_orders(left, chain, found, attempts);
+        if (!all_tried && found.size() < 2) {
+            throw std::runtime_error(file.name() +
+                                     ": too many orders to try, so --layers is needed: " + sizes(choices));
+        }
         if (found.empty())
             throw std::runtime_error(file.name() + ": sizes fit in no order: " + sizes(choices));
         if (found.size() > 1) {

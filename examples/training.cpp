@@ -13,8 +13,8 @@ void add_options(CLI::App& app, TrainingOptions& options) {
     app.add_option("-H,--hidden", options.hidden, "hidden units")->check(CLI::Range(1, 4096));
     app.add_option("-B,--batch", options.batch, "sequences in a training step")->check(CLI::Range(1, 4096));
     app.add_option("--steps", options.steps, "training steps at most")->check(CLI::Range(1, 10000000));
-    app.add_option("--lr", options.learning_rate, "learning rate of Adam")->check(CLI::PositiveNumber);
-    app.add_option("--clip", options.clip, "largest norm of the gradient")->check(CLI::PositiveNumber);
+    app.add_option("--lr", options.learning_rate, "learning rate of Adam")->check(examples::positive);
+    app.add_option("--clip", options.clip, "largest norm of the gradient")->check(examples::positive);
     app.add_option("--seed", options.seed, "of the weights and the data");
     app.add_option("-o,--out", options.picture, "picture, .svg or .png; the numbers go beside it as .csv");
 }

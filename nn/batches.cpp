@@ -22,7 +22,7 @@ Batches::Batches(std::size_t count, BatchOptions options)
 }
 
 std::size_t Batches::per_epoch() const {
-    return (count_ + (options_.drop_last ? 0 : options_.size - 1)) / options_.size;
+    return count_ / options_.size + (!options_.drop_last && count_ % options_.size > 0 ? 1 : 0);
 }
 
 std::span<const std::size_t> Batches::next() {
@@ -31,7 +31,7 @@ std::span<const std::size_t> Batches::next() {
                                     std::to_string(count_) +
                                     " samples: expected what was saved of as many samples");
     }
-    if (ordered_epoch_ != epoch_) {
+    if (ordered_epoch_ != epoch_ || order_.empty()) {
         order_.resize(count_);
         std::iota(order_.begin(), order_.end(), std::size_t{0});
         if (options_.shuffle) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "autograd/autograd.hpp"
+#include "nn/unchanged.hpp"
 
 namespace xtape::nn {
 
@@ -44,6 +45,13 @@ public:
 
     template <class F>
     void visit(F&& f) {
+        Unchanged count{count_}, size{options_.size}, shuffle{options_.shuffle},
+            drop_last{options_.drop_last}, seed{options_.seed};
+        f("count", count);
+        f("size", size);
+        f("shuffle", shuffle);
+        f("drop_last", drop_last);
+        f("seed", seed);
         f("epoch", epoch_);
         f("position", position_);
     }

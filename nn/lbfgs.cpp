@@ -180,6 +180,7 @@ double LBFGS<T>::iterate(const Evaluate& evaluate) {
                 ++evaluations;
             }
         } catch (...) {
+            --iterations_;
             move_to(0);
             throw;
         }

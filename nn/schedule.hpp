@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 
 // Learning rates that change: schedule(step) is the rate of that step, counted from 0.
@@ -11,14 +12,15 @@
 //
 // They remember nothing, so a run that goes on at a later step has the right rate, and need not save them. One with a
 // learning rate of 1 is a factor, so that they combine: `decay(step) * warm_up(step)`. Names and definitions are those of
-// PyTorch's schedulers. Numbers out of range throw std::invalid_argument when a rate is asked for.
+// PyTorch's schedulers. Numbers out of range, and lengths that weren't given, throw
+// std::invalid_argument when a rate is asked for.
 
 namespace xtape::nn {
 
 /// learning_rate · gammaᵏ,  k = ⌊step / every⌋
 struct StepLR {
     double learning_rate = 1;
-    std::size_t every = 1;
+    std::size_t every = 0;
     double gamma = 0.1;
 
     double operator()(std::size_t step) const;
@@ -36,7 +38,7 @@ struct ExponentialLR {
 /// a linear warm-up.
 struct LinearLR {
     double learning_rate = 1;
-    std::size_t steps = 1;
+    std::size_t steps = 0;
     double start_factor = 1.0 / 3;
     double end_factor = 1;
 
@@ -47,7 +49,7 @@ struct LinearLR {
 /// After `steps` it rises again, as a cosine does. (Loshchilov and Hutter, 2017)
 struct CosineAnnealingLR {
     double learning_rate = 1;
-    std::size_t steps = 1;
+    std::size_t steps = 0;
     double min_rate = 0;
 
     double operator()(std::size_t step) const;
@@ -57,7 +59,7 @@ struct CosineAnnealingLR {
 /// many as before. (Loshchilov and Hutter, 2017)
 struct CosineAnnealingWarmRestarts {
     double learning_rate = 1;
-    std::size_t first_period = 1;
+    std::size_t first_period = 0;
     std::size_t factor = 1;
     double min_rate = 0;
 
@@ -69,7 +71,7 @@ struct CosineAnnealingWarmRestarts {
 /// down to where it began. Phases are halves of a cosine, or straight lines. (Smith and Topin, 2018)
 struct OneCycleLR {
     double max_rate = 1;
-    std::size_t steps = 1;
+    std::size_t steps = 0;
     double rising_part = 0.3;
     double start_divisor = 25;
     double end_divisor = 1e4;
@@ -101,6 +103,9 @@ public:
 
     /// Takes the metric's next value; the rate from here on.
     double operator()(double metric);
+    /// A step is no metric: this isn't a schedule.
+    template <std::integral Step>
+    double operator()(Step) = delete;
     double learning_rate() const { return options_.learning_rate; }
 
     /// What changes as metrics come: a run that goes on needs it.

@@ -46,8 +46,12 @@ void StateSaver::tensor(std::string name, DType dtype, const Shape& shape, void*
 }
 
 void StateSaver::engine(std::string name, Engine& engine) {
-    std::vector<std::uint64_t>& numbers = engines_.emplace_back(numbers_of(engine));
+    std::vector<std::uint64_t>& numbers = numbers_.emplace_back(numbers_of(engine));
     list(std::move(name), numbers);
+}
+
+void StateSaver::unchanged(std::string name, const Unchanged& part) {
+    tensor(std::move(name), DType::U64, Shape{}, numbers_.emplace_back(1, part.number).data());
 }
 
 void StateSaver::write(const std::string& file) const {
@@ -138,6 +142,17 @@ void StateLoader::engine(const std::string& name, Engine& engine) {
         }
     }
     faults_.push_back(name + " isn't the state of an engine");
+}
+
+void StateLoader::unchanged(const std::string& name, const Unchanged& part) {
+    const TensorEntry* const entry = find(name, DType::U64);
+    if (entry == nullptr) return;
+    std::uint64_t number = 0;
+    const bool is_number = entry->shape.size() == 0;
+    if (is_number) file_.read(*entry, &number);
+    if (is_number && number == part.number) return;
+    faults_.push_back(name + " " + (is_number ? std::to_string(number) : to_string(entry->shape)) +
+                      ", expected " + std::to_string(part.number));
 }
 
 void StateLoader::finish() {

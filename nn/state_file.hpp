@@ -17,6 +17,7 @@
 #include "nn/engine.hpp"
 #include "nn/module.hpp"
 #include "nn/safetensors.hpp"
+#include "nn/unchanged.hpp"
 
 // A run in one file: whatever lists its parts in `visit`, as a module does, is saved and comes back bit by bit.
 //
@@ -77,12 +78,13 @@ public:
             tensor(name + "." + std::to_string(position++), dtype_of<T>, array.shape(), array.data());
     }
     void engine(std::string name, Engine& engine);
+    void unchanged(std::string name, const Unchanged& part);
 
     void write(const std::string& file) const;
 
 private:
     std::vector<TensorSource> tensors_;
-    std::deque<std::vector<std::uint64_t>> engines_;
+    std::deque<std::vector<std::uint64_t>> numbers_;  // that aren't in the run itself
 };
 
 /// Compares a run with a file, reads what fits, and assigns it if everything did.
@@ -111,6 +113,7 @@ public:
         assign_.push_back([read, &arrays = list.arrays] { arrays.swap(*read); });
     }
     void engine(const std::string& name, Engine& engine);
+    void unchanged(const std::string& name, const Unchanged& part);
 
     /// Throws FileError for all faults together, or assigns.
     void finish();
@@ -163,6 +166,8 @@ void walk_state(Part& part, const Path& path, Archive& archive, Met& met) {
         archive.tensor(path, state_dtype<std::underlying_type_t<Part>>, Shape{}, &part);
     } else if constexpr (std::same_as<Part, Engine>) {
         archive.engine(path, part);
+    } else if constexpr (std::same_as<Part, Unchanged>) {
+        archive.unchanged(path, part);
     } else if constexpr (is_array_list<Part>) {
         archive.arrays(path, part);
     } else if constexpr (is_array<Part> || XtensorExpression<Part>) {

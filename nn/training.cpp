@@ -22,6 +22,10 @@ bool is_better(double validation, double than, bool larger_is_better) {
 TrainingControl::TrainingControl(TrainingOptions given) : options(std::move(given)) {
     check_positive("Training", "accumulate", options.accumulate);
     check_not_negative("Training", "seconds", options.seconds);
+    if (!(options.max_norm > 0)) {
+        throw std::invalid_argument("[Training] max_norm is " + std::to_string(options.max_norm) +
+                                    ": expected a positive number");
+    }
 }
 
 void TrainingControl::start_clock() {
@@ -37,7 +41,18 @@ void TrainingControl::read_clock() {
 }
 
 bool TrainingControl::has_checkpoint() const {
-    return !options.checkpoint.empty() && std::filesystem::exists(options.checkpoint);
+    std::error_code unreadable;  // is said when it is opened
+    return !options.checkpoint.empty() &&
+           (std::filesystem::exists(options.checkpoint, unreadable) || unreadable);
+}
+
+void TrainingControl::check_state() const {
+    const auto& [step, seconds, training, validation] = state.curve;
+    if (seconds.size() != step.size() || training.size() != step.size() || validation.size() != step.size())
+        throw FileError("Training", options.checkpoint, "a curve of lists that differ in length");
+    if (!(state.seconds >= 0) || !std::isfinite(state.seconds))
+        throw FileError("Training", options.checkpoint,
+                        "a run of " + std::to_string(state.seconds) + " seconds");
 }
 
 std::optional<TrainingEnd> TrainingControl::end() const {
@@ -58,7 +73,7 @@ std::size_t TrainingControl::parts_done(std::size_t parts, const Moment& at) con
 bool TrainingControl::is_complete(bool validated) const {
     const LossCurve& curve = state.curve;
     return curve.step.back() == real(state.step) &&
-           (!validated || is_validated_ || !std::isnan(curve.validation.back()));
+           (!validated || state.is_validated || !std::isnan(curve.validation.back()));
 }
 
 bool TrainingControl::is_due(const Every& every) const {
@@ -66,6 +81,17 @@ bool TrainingControl::is_due(const Every& every) const {
     if (every.parts > 0 && parts_done(every.parts, at_) > parts_done(every.parts, before_)) return true;
     return every.seconds > 0 &&
            std::floor(at_.seconds / every.seconds) > std::floor(before_.seconds / every.seconds);
+}
+
+void TrainingControl::check_tape(bool is_ours) const {
+    if (!is_ours)
+        throw TapeError("[Training] a loss of another tape: expected one of the tape that it was given");
+}
+
+void TrainingControl::check_validation(bool is_given) const {
+    if (is_given || (!options.goal && options.patience == 0)) return;
+    throw std::invalid_argument(
+        "[Training] a goal or a patience without a validation: expected run(loss, validate)");
 }
 
 void TrainingControl::check_loss(double loss) const {
@@ -81,7 +107,7 @@ void TrainingControl::rethrow(const GradientError& error) const {
 void TrainingControl::step_done(double loss, double gradient_norm) {
     ++state.step;
     read_clock();
-    is_validated_ = false;
+    state.is_validated = false;
     before_ = std::exchange(at_, {state.step, state.seconds});
     state.loss = loss;
     state.smooth_loss = state.step == 1 ? loss : 0.95 * state.smooth_loss + 0.05 * loss;
@@ -107,7 +133,7 @@ void TrainingControl::add_point(std::optional<double> validation) {
     state.has_new_point = true;
     if (!validation) return;
 
-    is_validated_ = true;
+    state.is_validated = true;
     state.validation = *validation;
     const bool is_first = std::isnan(state.best) && !std::isnan(*validation);
     if (is_first || is_better(*validation, state.best, options.larger_is_better)) {

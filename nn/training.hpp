@@ -46,7 +46,8 @@ struct TrainingOptions {
     double max_norm = std::numeric_limits<double>::infinity();
     /// Of a gradient that isn't finite: `leave` leaves the step out.
     NonFinite non_finite = NonFinite::raise;
-    /// A schedule, schedule(step); without one the optimizer keeps the rate that it has.
+    /// A schedule, schedule(step); without one the optimizer keeps the rate that it has. For ReduceLROnPlateau the observer
+    /// sets it: `if (now.has_new_validation()) optimizer.set_learning_rate(plateau(now.validation));`
     std::function<double(std::size_t)> learning_rate = {};
 
     Every validate = {.parts = 20};   ///< besides at the start and at the end
@@ -84,11 +85,16 @@ public:
     std::optional<TrainingEnd> end() const;
 
     bool has_checkpoint() const;
+    /// Of what was loaded. Throws FileError.
+    void check_state() const;
 
     /// Whether it has become time with the last step.
     bool is_due(const Every& every) const;
 
+    void check_tape(bool is_ours) const;
     void check_loss(double loss) const;
+    /// Some ends need one.
+    void check_validation(bool is_given) const;
     [[noreturn]] void rethrow(const GradientError& error) const;
     void step_done(double loss, double gradient_norm);
     void add_point(std::optional<double> validation);
@@ -103,8 +109,7 @@ private:
     void read_clock();
     std::size_t parts_done(std::size_t parts, const Moment& at) const;
 
-    Moment before_, at_;         // the last step's beginning and its end
-    bool is_validated_ = false;  // after the last step, be it NaN
+    Moment before_, at_;  // the last step's beginning and its end
     std::chrono::steady_clock::time_point started_;
 };
 
@@ -158,20 +163,25 @@ public:
         : model_(model), optimizer_(optimizer), control_(std::move(options)), others_(std::move(others)) {}
 
     /// Goes on from the checkpoint, if there is one; whether there is. Throws FileError, with everything as it was, if it isn't of
-    /// such a run.
+    /// such a run; a file whose curve is no curve leaves a training that can't be run.
     bool resume() {
         if (!control_.has_checkpoint()) return false;
         load(*this, control_.options.checkpoint);
+        control_.check_state();
         return true;
     }
 
     /// Each loss is a scalar, on a tape that was cleared; the model is in training mode. A validation is any number; nothing is
-    /// recorded, the model is in evaluation mode. `observe` is called at the start, after every step, and at the end if
-    /// that added to the curve.
+    /// recorded, the model is in evaluation mode. `observe` is called at the start of a new
+    /// run, after every step, and at the end if that added to the curve.
     ///
-    /// Throws NonFiniteLoss or, for a gradient, GradientError if one isn't finite, and whatever is thrown by what it calls. The
+    /// A run that has ended doesn't go on in the same object as if it hadn't: that is what resume is for.
+    ///
+    /// Throws std::invalid_argument for a goal or a patience without a validation, TapeError for a loss of another tape,
+    /// NonFiniteLoss or, for a gradient, GradientError if one isn't finite, and whatever is thrown by what it calls. The
     /// parameters are then those that the last step left.
     TrainingEnd run(const Loss& loss, const Validate& validate = {}, const Observe& observe = {}) {
+        control_.check_validation(validate != nullptr);
         TrainingState& state = control_.state;
         const TrainingOptions& options = control_.options;
         const auto tell = [&] {
@@ -180,6 +190,7 @@ public:
         };
         train(model_);
         control_.start_clock();
+        state.has_new_point = false;  // what an exception left
         if (state.curve.step.empty()) {
             add_point(validate);
             tell();
@@ -224,6 +235,7 @@ private:
         for (std::size_t k = 0; k < options.accumulate; ++k) {
             tape_.clear();
             const Var<value_type> value = loss(tape_);
+            control_.check_tape(&value.tape() == &tape_);
             control_.check_loss(value.item());
             sum += value.item();
             if (options.accumulate == 1)

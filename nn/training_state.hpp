@@ -37,6 +37,8 @@ struct TrainingState {
     std::size_t left_out = 0;     ///< steps whose gradient wasn't finite
     double validation = none;     ///< the last one
 
+    bool is_validated = false;  ///< there was a validation after the last step
+
     double best = none;          ///< validation so far
     std::size_t best_step = 0;   ///< the step after which it was that
     std::size_t since_best = 0;  ///< validations after it
@@ -45,8 +47,8 @@ struct TrainingState {
     bool has_new_point = false;  ///< the curve has more than when this was last told
 
     bool has_new_validation() const { return has_new_point && !std::isnan(curve.validation.back()); }
-    /// Whether the last validation is the best one.
-    bool is_best() const { return since_best == 0; }
+    /// Whether there was a validation just now that is the best one so far: the time to save a model.
+    bool has_new_best() const { return has_new_validation() && since_best == 0; }
 
     template <class F>
     void visit(F&& f) {
@@ -57,6 +59,7 @@ struct TrainingState {
         f("gradient_norm", gradient_norm);
         f("left_out", left_out);
         f("validation", validation);
+        f("is_validated", is_validated);
         f("best", best);
         f("best_step", best_step);
         f("since_best", since_best);

@@ -14,7 +14,7 @@ WindowPlaces::WindowPlaces(std::size_t length, WindowOptions options)
     : length_(length), options_(options), offset_pass_(std::numeric_limits<std::size_t>::max()) {
     check_positive("Windows", "streams", options.streams);
     check_positive("Windows", "steps", options.steps);
-    if (length / options.streams < options.steps + 1) {
+    if (length == 0 || (length - 1) / options.streams < options.steps) {
         throw std::invalid_argument("[Windows] " + std::to_string(length) + " symbols are too few for " +
                                     std::to_string(options.streams) + " streams of " +
                                     std::to_string(options.steps) +
@@ -33,7 +33,7 @@ std::size_t WindowPlaces::offset() {
 
 WindowPlaces::Place WindowPlaces::next() {
     const auto stream = [&] { return (length_ - 1 - offset()) / options_.streams; };
-    if (position_ + options_.steps > stream()) {
+    if (position_ > stream() - options_.steps) {
         ++pass_;
         position_ = 0;
     }

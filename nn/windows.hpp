@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "autograd/autograd.hpp"
+#include "nn/unchanged.hpp"
 
 namespace xtape::nn {
 
@@ -31,6 +32,11 @@ public:
 
     template <class F>
     void visit(F&& f) {
+        Unchanged length{length_}, streams{options_.streams}, steps{options_.steps}, seed{options_.seed};
+        f("length", length);
+        f("streams", streams);
+        f("steps", steps);
+        f("seed", seed);
         f("pass", pass_);
         f("position", position_);
     }

@@ -87,7 +87,8 @@ TEST_CASE(
         return written.out;
     };
     const std::string text = write("0.7");
-    CHECK(text.size() == 51);
+    CHECK(text.size() == 58);
+    CHECK(text.substr(0, 7) == "the cat");
     CHECK(text == write("0.7"));
     CHECK(text != write("5"));
     const Run plain =

@@ -121,6 +121,8 @@ TEST_CASE("import_pytorch: files and inputs that don't fit are clear errors") {
     nn::save_npy(directory / "large.npy", xt::xarray<int>{{11, 0}});
     directory.write("text.safetensors", "no tensors, but some text");
     CHECK_THAT(error({"text.safetensors"}), Contains("text.safetensors"));
+    directory.write("model.pt", "PK\3\4 and more of a zip archive");
+    CHECK_THAT(error({"model.pt"}), Contains("zip archive") && Contains("convert"));
     CHECK_THAT(error({"model.safetensors", "-i", "floats.npy"}), Contains("floats.npy"));
     CHECK_THAT(error({"model.safetensors", "-i", "large.npy"}), Contains("11"));
     CHECK_THAT(error({"model.safetensors", "--layers", "embedding,head"}), Contains("sizes don't fit"));
@@ -142,4 +144,16 @@ TEST_CASE("import_pytorch: files and inputs that don't fit are clear errors") {
                          {source("a.weight", square), source("a.bias", row), source("b.weight", square),
                           source("b.bias", row), source("c.weight", wide), source("c.bias", row)});
     CHECK_THAT(error({"many.safetensors"}), Contains("more than one order") && Contains("--layers"));
+}
+
+TEST_CASE("import_pytorch: many layers that fit in no order are soon refused") {
+    const TemporaryDirectory directory;
+    const xt::xarray<float> square = xt::eye<float>(4), other = xt::zeros<float>({6, 5});
+    std::vector<nn::TensorSource> tensors{nn::tensor_source("other.weight", other)};
+    for (int k = 0; k < 20; ++k)
+        tensors.push_back(nn::tensor_source("l" + std::to_string(k) + ".weight", square));
+    nn::save_safetensors(directory / "many.safetensors", tensors);
+    const Run run = run_program("import_pytorch", {"many.safetensors"}, directory);
+    CHECK(run.exit_code == 1);
+    CHECK_THAT(run.err, Contains("--layers is needed"));
 }

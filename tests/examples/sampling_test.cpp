@@ -37,3 +37,11 @@ TEST_CASE(
         CHECK(draw(scores, 1, random, 1) >= 2);
     }
 }
+
+TEST_CASE("sampling: scores that aren't finite, and none at all, are a clear error") {
+    std::mt19937_64 random(5);
+    const float nan = std::nanf(""), infinity = INFINITY;
+    CHECK_THROWS_WITH(draw(std::array{nan, nan}, 1, random), Catch::Contains("aren't finite"));
+    CHECK_THROWS_WITH(draw(std::array{0.0f, infinity}, 1, random), Catch::Contains("aren't finite"));
+    CHECK_THROWS_WITH(draw(std::array{0.0f}, 1, random, 1), Catch::Contains("aren't finite"));
+}

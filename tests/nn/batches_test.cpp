@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "nn/state_file.hpp"
 #include "tests/catch.hpp"
+#include "tests/temporary_directory.hpp"
 
 namespace nn = xtape::nn;
 using Catch::Contains;
@@ -107,10 +111,14 @@ TEST_CASE("batches: epoch and position are all that is needed to go on with the 
         for (int k = 0; k < done; ++k) stopped.next();
         resumed.next();  // what it has done itself is forgotten
         std::vector<std::size_t> state;
-        stopped.visit([&](const char*, std::size_t& number) { state.push_back(number); });
+        stopped.visit([&](const char*, auto& part) {
+            if constexpr (std::same_as<decltype(part), std::size_t&>) state.push_back(part);
+        });
         REQUIRE(state.size() == 2);
         std::size_t k = 0;
-        resumed.visit([&](const char*, std::size_t& number) { number = state[k++]; });
+        resumed.visit([&](const char*, auto& part) {
+            if constexpr (std::same_as<decltype(part), std::size_t&>) part = state[k++];
+        });
         CHECK(next(resumed) == next(unbroken));
     }
 }
@@ -122,10 +130,40 @@ TEST_CASE("batches: no samples, no size, and only incomplete batches are refused
     CHECK_NOTHROW(nn::Batches(5, {.size = 5, .drop_last = true}));
 }
 
+TEST_CASE("batches: a run goes on with batches that were made alike, and no others") {
+    const TemporaryDirectory directory;
+    const std::string file = directory / "batches.safetensors";
+    nn::Batches batches(8, {.size = 3, .seed = 5});
+    batches.next();
+    nn::save(batches, file);
+    nn::Batches alike(8, {.size = 3, .seed = 5});
+    nn::load(alike, file);
+    CHECK(next(alike) == next(batches));
+
+    nn::Batches others(7, {.size = 2, .shuffle = false, .drop_last = true, .seed = 6});
+    CHECK_THROWS_WITH(nn::load(others, file),
+                      Contains("count 8, expected 7") && Contains("size 3, expected 2") &&
+                          Contains("shuffle 1, expected 0") && Contains("drop_last 0, expected 1") &&
+                          Contains("seed 5, expected 6"));
+    CHECK(next(others) == std::vector<std::size_t>{0, 1});
+}
+
 TEST_CASE("batches: what was saved of more samples is refused") {
     nn::Batches batches(5);
-    batches.visit([](const char*, std::size_t& number) { number = 5; });
+    batches.visit([](const char*, auto& part) {
+        if constexpr (std::same_as<decltype(part), std::size_t&>) part = 5;
+    });
     CHECK_THROWS_WITH(batches.next(), Contains("position 5 of 5 samples"));
+}
+
+TEST_CASE("batches: the last epoch that can be counted has batches, and a huge one is all samples") {
+    nn::Batches batches(5, {.size = std::numeric_limits<std::size_t>::max()});
+    CHECK(batches.per_epoch() == 1);
+    batches.visit([](const char* name, auto& part) {
+        if constexpr (std::same_as<decltype(part), std::size_t&>)
+            if (std::string(name) == "epoch") part = std::numeric_limits<std::size_t>::max();
+    });
+    CHECK(next(batches).size() == 5);
 }
 
 TEST_CASE("batch_of: rows of a matrix, sequences of (T, N, D), samples of a vector") {

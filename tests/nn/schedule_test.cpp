@@ -181,3 +181,14 @@ TEST_CASE("schedule: numbers that make no sense are refused by name") {
     CHECK_THROWS_WITH(nn::ReduceLROnPlateau({.threshold = 1}), Contains("[ReduceLROnPlateau] threshold"));
     CHECK_THROWS_AS(nn::ReduceLROnPlateau({.min_rate = -1}), std::invalid_argument);
 }
+
+TEST_CASE("schedules: a length that wasn't given is refused, and a plateau is no function of the step") {
+    CHECK_THROWS_WITH(nn::CosineAnnealingLR{.learning_rate = 1}(0), Catch::Contains("steps is 0"));
+    CHECK_THROWS_WITH(nn::LinearLR{.learning_rate = 1}(0), Catch::Contains("steps is 0"));
+    CHECK_THROWS_WITH(nn::OneCycleLR{.max_rate = 1}(0), Catch::Contains("steps is 0"));
+    CHECK_THROWS_WITH(nn::StepLR{.learning_rate = 1}(0), Catch::Contains("every is 0"));
+    CHECK_THROWS_WITH(nn::CosineAnnealingWarmRestarts{.learning_rate = 1}(0),
+                      Catch::Contains("first_period is 0"));
+    STATIC_REQUIRE(!std::is_invocable_v<nn::ReduceLROnPlateau&, std::size_t>);
+    STATIC_REQUIRE(std::is_invocable_v<nn::ReduceLROnPlateau&, double>);
+}

@@ -264,8 +264,21 @@ TEST_CASE("training: ends when patience runs out, at the step it should, and kno
     CHECK(state.step == 10);
     CHECK(state.best == 2);
     CHECK(state.best_step == 4);
-    CHECK_FALSE(state.is_best());
+    CHECK(state.since_best == 3);
     CHECK(state.curve.validation == std::vector<double>{9, 3, 2, 2, 2.5, 4});
+}
+
+TEST_CASE("training: a goal or a patience needs a validation, and a loss the tape of the training") {
+    Guess model;
+    nn::SGD sgd(model, {.learning_rate = 0.1});
+    const auto loss = [&](Tape<double>& tape) { return model.loss(tape); };
+    CHECK_THROWS_WITH(nn::Training(model, sgd, {.steps = 5, .patience = 1}).run(loss),
+                      Contains("patience without a validation"));
+    CHECK_THROWS_AS(nn::Training(model, sgd, {.steps = 5, .goal = 0}).run(loss), std::invalid_argument);
+    Tape<double> other;
+    CHECK_THROWS_AS(
+        nn::Training(model, sgd, {.steps = 5}).run([&](Tape<double>&) { return model.loss(other); }),
+        xtape::TapeError);
 }
 
 TEST_CASE("training: patience starts anew with each improvement, and larger may be better") {
@@ -342,7 +355,7 @@ TEST_CASE(
                  [&](const nn::TrainingState& now) {
                      seen += std::to_string(now.step);
                      if (now.has_new_validation())
-                         seen += now.is_best() ? "!" : "v";
+                         seen += now.has_new_best() ? "!" : "v";
                      else if (now.has_new_point)
                          seen += ".";
                  });

@@ -1,7 +1,10 @@
 #include "nn/windows.hpp"
 
 #include <algorithm>
+#include <concepts>
+#include <limits>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "tests/catch.hpp"
@@ -71,10 +74,14 @@ TEST_CASE("windows: pass and position are all that is needed to go on") {
         nn::Windows stopped(counting(100), options), resumed(counting(100), options);
         for (int i = 0; i < done; ++i) stopped.next();
         std::vector<std::size_t> state;
-        stopped.visit([&](const char*, std::size_t& number) { state.push_back(number); });
+        stopped.visit([&](const char*, auto& part) {
+            if constexpr (std::same_as<decltype(part), std::size_t&>) state.push_back(part);
+        });
         REQUIRE(state.size() == 2);
         std::size_t k = 0;
-        resumed.visit([&](const char*, std::size_t& number) { number = state[k++]; });
+        resumed.visit([&](const char*, auto& part) {
+            if constexpr (std::same_as<decltype(part), std::size_t&>) part = state[k++];
+        });
         const auto &next = resumed.next(), &expected = unbroken.next();
         CHECK((next.inputs == expected.inputs));
         CHECK(next.starts_anew == expected.starts_anew);
@@ -88,4 +95,19 @@ TEST_CASE("windows: a sequence that is too short for one window of each stream i
     CHECK_NOTHROW(nn::Windows(counting(12), options));
     CHECK_THROWS_AS(nn::Windows(counting(12), {.streams = 0}), std::invalid_argument);
     CHECK_THROWS_AS(nn::Windows(counting(12), {.streams = 1, .steps = 0}), std::invalid_argument);
+}
+
+TEST_CASE("windows: a sequence of just one window, sizes beyond all bounds, and a position from elsewhere") {
+    nn::Windows<int> just({0, 1, 2, 3, 4, 5, 6, 7, 8}, {.streams = 4, .steps = 2});
+    const auto& window = just.next();
+    CHECK(window.inputs(1, 3) == 7);
+    CHECK(window.targets(1, 3) == 8);
+    constexpr std::size_t huge = std::numeric_limits<std::size_t>::max();
+    CHECK_THROWS_AS(nn::Windows<int>({0, 1}, {.streams = 1, .steps = huge}), std::invalid_argument);
+    CHECK_THROWS_AS(nn::Windows<int>({}, {.streams = 1, .steps = 1}), std::invalid_argument);
+    just.visit([](const char* name, auto& part) {
+        if constexpr (std::same_as<decltype(part), std::size_t&>)
+            if (std::string(name) == "position") part = huge - 1;
+    });
+    CHECK(just.next().inputs(0, 0) <= 1);  // another pass
 }

@@ -196,9 +196,15 @@ class ConvertTest(unittest.TestCase):
                 with zipfile.ZipFile(self.path("broken.pt"), "w") as archive:
                     for record, contents in {**records, **change}.items():
                         archive.writestr(record, contents)
-                self.assertIn("not a file of torch.save" if "numbers" not in fault else "40 bytes for 100 numbers",
+                self.assertIn("reaches beyond its numbers" if "numbers" not in fault else "40 bytes for 100 numbers",
                               self.convert("broken.pt", "model.safetensors") or "")
         self.assertFalse(self.path("model.safetensors").exists())
+
+    def test_a_tensor_whose_end_is_beyond_64_bits_is_refused(self):
+        for begin, shape, strides in [(2**62 - 1000, (1001,), (1,)), (2**62 - 2**40, (2,), (2**40,)),
+                                      (0, (2,), (-1,)), (-1, (1,), (1,)), (0, (1, 1), (1,)), (0, (2.0,), (1,))]:
+            with self.subTest((begin, shape, strides)), self.assertRaises(convert_pytorch.ConversionError):
+                convert_pytorch.rebuilt(torch.ones(1), begin, shape, strides, False, None)
 
     def test_what_is_only_to_be_negated_is_negated(self):
         imaginary = torch.tensor([1 + 2j]).conj().imag

@@ -134,7 +134,8 @@ int program(int argc, char** argv) {
     app.add_option("-o,--out", s.out, "where the last layer's output goes, .npy");
     app.add_option("--expected", s.expected,
                    ".npy of what PyTorch gives: compares, and returns 1 where they differ")
-        ->check(CLI::ExistingFile);
+        ->check(CLI::ExistingFile)
+        ->needs(input);
     app.add_option("--tolerance", s.tolerance, "largest difference that still agrees")
         ->check(CLI::NonNegativeNumber);
     app.add_option("--layers", s.chain.order,

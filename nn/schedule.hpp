@@ -104,7 +104,7 @@ public:
     /// Takes the metric's next value; the rate from here on.
     double operator()(double metric);
     /// A step is no metric: this isn't a schedule.
-    template <std::integral Step>
+    template <std::same_as<std::size_t> Step>
     double operator()(Step) = delete;
     double learning_rate() const { return options_.learning_rate; }
 

@@ -231,7 +231,7 @@ TEST_CASE("training: without a validation there are points of the losses all the
     CHECK(std::isnan(training.state().best));
 }
 
-TEST_CASE("training: a validation records nothing, in evaluation mode; steps are in training mode") {
+TEST_CASE("training: a validation records nothing, in evaluation mode, and steps are in training mode") {
     Guess model;
     model.training = false;
     nn::SGD sgd(model, {.learning_rate = 0});

@@ -166,17 +166,19 @@ TEST_CASE("schedule: a metric that isn't a number is no better") {
 
 TEST_CASE("schedule: numbers that make no sense are refused by name") {
     CHECK_THROWS_WITH((nn::StepLR{.every = 0}(0)), Contains("[StepLR] every"));
-    CHECK_THROWS_WITH((nn::StepLR{.learning_rate = -1}(0)), Contains("[StepLR] learning_rate"));
+    CHECK_THROWS_WITH((nn::StepLR{.learning_rate = -1, .every = 1}(0)), Contains("[StepLR] learning_rate"));
     CHECK_THROWS_WITH((nn::ExponentialLR{.gamma = -1}(0)), Contains("[ExponentialLR] gamma"));
     CHECK_THROWS_WITH((nn::LinearLR{.steps = 0}(0)), Contains("[LinearLR] steps"));
-    CHECK_THROWS_WITH((nn::LinearLR{.start_factor = -1}(0)), Contains("[LinearLR] start_factor"));
+    CHECK_THROWS_WITH((nn::LinearLR{.steps = 1, .start_factor = -1}(0)), Contains("[LinearLR] start_factor"));
     CHECK_THROWS_WITH((nn::CosineAnnealingLR{.steps = 0}(0)), Contains("[CosineAnnealingLR] steps"));
     CHECK_THROWS_WITH((nn::CosineAnnealingWarmRestarts{.first_period = 0}(0)),
                       Contains("[CosineAnnealingWarmRestarts] first_period"));
-    CHECK_THROWS_WITH((nn::CosineAnnealingWarmRestarts{.factor = 0}(9)),
+    CHECK_THROWS_WITH((nn::CosineAnnealingWarmRestarts{.first_period = 1, .factor = 0}(9)),
                       Contains("[CosineAnnealingWarmRestarts] factor"));
-    CHECK_THROWS_WITH((nn::OneCycleLR{.rising_part = 1.5}(0)), Contains("[OneCycleLR] rising_part"));
-    CHECK_THROWS_WITH((nn::OneCycleLR{.end_divisor = 0}(0)), Contains("[OneCycleLR] end_divisor"));
+    CHECK_THROWS_WITH((nn::OneCycleLR{.steps = 1, .rising_part = 1.5}(0)),
+                      Contains("[OneCycleLR] rising_part"));
+    CHECK_THROWS_WITH((nn::OneCycleLR{.steps = 1, .end_divisor = 0}(0)),
+                      Contains("[OneCycleLR] end_divisor"));
     CHECK_THROWS_WITH(nn::ReduceLROnPlateau({.factor = 1}), Contains("[ReduceLROnPlateau] factor"));
     CHECK_THROWS_WITH(nn::ReduceLROnPlateau({.threshold = 1}), Contains("[ReduceLROnPlateau] threshold"));
     CHECK_THROWS_AS(nn::ReduceLROnPlateau({.min_rate = -1}), std::invalid_argument);

@@ -206,8 +206,9 @@ int train(const Settings& s, Data data) {
     nn::Adam<float> adam(model);
     const Interrupt interrupt;
     typename CharModel<Cell>::State carried;
-    Settings recorded = s;
-    recorded.text = fs::absolute(s.text);  // a run may be gone on with from elsewhere
+    Settings to_record = s;
+    to_record.text = fs::absolute(s.text);  // a run may be gone on with from elsewhere
+    Settings recorded = to_record;
     nn::Training training(model, adam,
                           {.steps = s.steps,
                            .seconds = s.minutes > 0 ? 60 * s.minutes : INFINITY,
@@ -231,8 +232,7 @@ int train(const Settings& s, Data data) {
     Progress progress({s.batch * s.window, "chars"});
     if (!s.resume.empty()) {
         training.resume();
-        recorded = s;  // of which some may be new
-        recorded.text = fs::absolute(s.text);
+        recorded = to_record;  // of which some may be new
         const nn::TrainingState& at = training.state();
         std::printf("goes on after step %zu, %.3f bits/char\n", at.step, at.smooth_loss / bit);
         for (std::size_t k = 0; k < at.curve.step.size(); ++k) log_point(at.curve, k);
@@ -327,14 +327,12 @@ Settings settings_of_run(const Settings& now, Given&& given) {
         if (given(name)) return;
         const std::string entry = "settings." + std::string(name);
         if constexpr (std::is_same_v<Value, std::string>) {
-            const xt::xarray<std::uint8_t> bytes = file.read<std::uint8_t>(entry);
-            value.assign(bytes.begin(), bytes.end());
+            value = text_in(file, entry);
         } else {
             value = number<Value>(file, entry);
         }
     });
-    if (s.cell != "lstm" && s.cell != "gru" && s.cell != "rnn")
-        throw nn::FileError("char_lm", s.resume, "its cell is none: expected lstm, gru or rnn");
+    check_cell("char_lm", s.resume, s.cell);
     return s;
 }
 
@@ -344,8 +342,7 @@ int program(int argc, char** argv) {
         "Learns to predict the next character of a text, reports bits per character on a part that is held "
         "out (beside what a bigram model needs), and writes a sample. Ctrl-C ends the training and saves "
         "what was done so far (exit code 130); a second one ends the program at once. A run can be gone on "
-        "with, and "
-        "then does what it would have done.",
+        "with, and then does what it would have done.",
         "char_lm");
     app.option_defaults()->always_capture_default();
     app.add_option("--text", s.text, "a file of text, or a directory of them");

@@ -5,24 +5,24 @@
 
 namespace examples {
 
-namespace {
-
-std::string text(const xtape::nn::SafetensorsFile& file, std::string_view name) {
+std::string text_in(const xtape::nn::SafetensorsFile& file, std::string_view name) {
     std::string text;
     for (const std::uint8_t byte : file.read<std::uint8_t>(name)) text += static_cast<char>(byte);
     return text;
 }
 
-}  // namespace
+void check_cell(const std::string& op, const std::string& file, const std::string& cell) {
+    if (cell == "lstm" || cell == "gru" || cell == "rnn") return;
+    throw xtape::nn::FileError(op, file, "its cell is none: expected lstm, gru or rnn");
+}
 
 ModelFile::ModelFile(const std::string& file) : file_(file) {
     if (file_.find("cell") == nullptr || file_.find("characters") == nullptr)
         throw xtape::nn::FileError("model", file,
                                    "it holds no cell and no characters: expected a model that writes text");
-    cell_ = text(file_, "cell");
-    characters_ = text(file_, "characters");
-    if (cell_ != "lstm" && cell_ != "gru" && cell_ != "rnn")
-        throw xtape::nn::FileError("model", file, "its cell is none: expected lstm, gru or rnn");
+    cell_ = text_in(file_, "cell");
+    characters_ = text_in(file_, "characters");
+    check_cell("model", file, cell_);
 }
 
 std::size_t ModelFile::columns(std::string_view matrix) const {

@@ -11,6 +11,12 @@
 
 namespace examples {
 
+/// A text in a file. Throws FileError if there is none of that name.
+std::string text_in(const xtape::nn::SafetensorsFile& file, std::string_view name);
+
+/// Throws FileError, with what the program calls the file, unless that is the name of a cell.
+void check_cell(const std::string& op, const std::string& file, const std::string& cell);
+
 /// The parts of such a file, as save and load want them.
 template <class Model>
 struct ModelParts {

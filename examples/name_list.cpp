@@ -99,4 +99,11 @@ std::vector<Symbol> Alphabet::symbols(const std::string& name) const {
     return symbols;
 }
 
+std::vector<Symbol> Alphabet::symbols_and_ends(const std::string& name) const {
+    std::vector<Symbol> all = symbols(name);
+    all.insert(all.begin(), 0);
+    all.push_back(0);
+    return all;
+}
+
 }  // namespace examples

@@ -38,6 +38,8 @@ public:
     }
     /// The symbols of a name, without its ends. Throws std::invalid_argument for a character that isn't in the alphabet.
     std::vector<Symbol> symbols(const std::string& name) const;
+    /// With them.
+    std::vector<Symbol> symbols_and_ends(const std::string& name) const;
 
 private:
     std::vector<std::string> characters_;

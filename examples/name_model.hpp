@@ -21,9 +21,7 @@ struct NameBatch {
         std::vector<std::vector<Symbol>> texts;
         std::vector<std::size_t> lengths;
         for (const std::string& name : names) {
-            texts.push_back(alphabet.symbols(name));
-            texts.back().insert(texts.back().begin(), 0);
-            texts.back().push_back(0);
+            texts.push_back(alphabet.symbols_and_ends(name));
             lengths.push_back(texts.back().size() - 1);
         }
         layout = std::make_shared<const xtape::nn::PackedLayout>(lengths);

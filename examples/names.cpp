@@ -79,11 +79,7 @@ double bigram_bits(const Names& names) {
         text.push_back(0);
     }
     std::vector<std::vector<Symbol>> pieces;
-    for (const std::string& name : names.held_out) {
-        pieces.push_back(names.alphabet.symbols(name));
-        pieces.back().insert(pieces.back().begin(), 0);
-        pieces.back().push_back(0);
-    }
+    for (const std::string& name : names.held_out) pieces.push_back(names.alphabet.symbols_and_ends(name));
     return Bigram(text, names.alphabet.size()).bits(pieces);
 }
 

@@ -221,11 +221,12 @@ SafetensorsFile::SafetensorsFile(const std::string& file) : file_(file, "safeten
         file_.fail(std::to_string(file_.size()) + " bytes: expected 8 with the header's length");
     file_.read(0, &length, sizeof length);
     const std::string header_length = "a header of " + std::to_string(length) + " bytes";
-    if (length > file_.size() - sizeof length && (length & 0xffff) == 0x4b50)  // "PK"
-        file_.fail("a zip archive, as PyTorch writes them: convert it to safetensors first");
-    if (length > file_.size() - sizeof length)
+    if (length > file_.size() - sizeof length) {
+        if ((length & 0xffff) == 0x4b50)  // "PK"
+            file_.fail("a zip archive, as PyTorch writes them: convert it to safetensors first");
         file_.fail(header_length + " in a file of " + std::to_string(file_.size()) +
                    ": cut, or not safetensors");
+    }
     if (length > longest_header)
         file_.fail(header_length + ": expected at most " + std::to_string(longest_header));
     data_begin_ = sizeof length + length;

@@ -71,9 +71,7 @@ std::size_t TrainingControl::parts_done(std::size_t parts, const Moment& at) con
 }
 
 bool TrainingControl::is_complete(bool validated) const {
-    const LossCurve& curve = state.curve;
-    return curve.step.back() == real(state.step) &&
-           (!validated || state.is_validated || !std::isnan(curve.validation.back()));
+    return state.curve.step.back() == real(state.step) && (!validated || state.is_validated);
 }
 
 bool TrainingControl::is_due(const Every& every) const {

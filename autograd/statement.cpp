@@ -182,6 +182,12 @@ void evaluate(Tape<T>& tape, const StatementRecord<T>& record, std::span<const N
     } while (rows.next());
 }
 
+/// Whether a call is made by this thread alone, and nobody notes it.
+template <class T>
+bool is_alone(Tape<T>& tape) {
+    return tape.log() == nullptr && tape.threads() == 1;
+}
+
 /// What the leaves' shapes broadcast to: one of them, or else `broadcast`.
 template <class T>
 const Shape& result_shape(const Statement<T>& statement, Shape& broadcast) {
@@ -267,6 +273,41 @@ bool may_overwrite(Sweep<T>& sweep, NodeIndex statement, NodeIndex product) {
     return true;
 }
 
+/// Does what is to be done where every leaf owns its elements and has the statement's shape; else nothing, and says so.
+template <class T>
+bool pull_single_row(Sweep<T>& sweep, NodeIndex index) {
+    const Node<T>& node = sweep.node(index);
+    const auto& record = *static_cast<const StatementRecord<T>*>(node.payload);
+    const Kernel<T>& kernel = *record.kernel;
+    std::array<const T*, max_leaves> rows;
+    std::uint32_t wanted = kernel.reached;
+    for (std::size_t k = 0; k < kernel.leaves; ++k) {
+        const Node<T>& leaf = sweep.node(node.inputs[k]);
+        if (leaf.is_view || &leaf.shape != &node.shape) return false;
+        if (leaf.is_product && sweep.releases_values()) return false;  // a place is to be found first
+        rows[k] = leaf.value;
+        if (!sweep.wants(node.inputs[k], leaf)) wanted &= ~(1u << k);
+    }
+    // What a gradient is handed over from is still read.
+    const T* const dy = sweep.gradient(index);
+    TargetRows<T> gradients(kernel.leaves);
+    for (std::size_t k = 0; k < kernel.leaves; ++k) {
+        if ((wanted >> k & 1u) == 0) continue;
+        bool first = false;
+        const T* sum = nullptr;
+        T* const row = sweep.fresh_whole(index, node.inputs[k], first, sum);
+        gradients.put(k, row, first, sum);
+    }
+    const RowGrid grid{node.size()};
+    if (is_alone(sweep.tape()) && (record.kept != nullptr || kernel.kept == 0))
+        kernel.backward(grid, rows.data(), record.constants, node.value, record.kept, record.pitch, dy,
+                        gradients.rows());
+    else
+        call_backward(sweep.tape(), record, grid, rows.data(), node.value, record.kept, dy, gradients.rows(),
+                      true);
+    return true;
+}
+
 template <class T>
 void pull_values(Sweep<T>& sweep, NodeIndex index) {
     const Node<T>& node = sweep.node(index);
@@ -276,7 +317,7 @@ void pull_values(Sweep<T>& sweep, NodeIndex index) {
     const T* kept = record.kept;
     const T* dy = sweep.gradient(index);
     const std::size_t count = node.size();
-    if (count == 0) return;
+    if (count == 0 || pull_single_row(sweep, index)) return;
     Tape<T>& tape = sweep.tape();
     const auto wants = [&](std::size_t k) {
         return (record.kernel->reached >> k & 1u) != 0 && sweep.wants(leaves[k]);
@@ -464,30 +505,39 @@ template <class T>
 Var<T> record_statement(const Statement<T>& statement) {
     Tape<T>& tape = statement.leaves[0].tape();
     const Kernel<T>& kernel = *statement.kernel;
-    Shape broadcast;
-    const Shape& shape = result_shape(statement, broadcast);
-    auto* constants = tape.template allocate_records<T>(kernel.constants);
-    std::copy_n(statement.constants.begin(), kernel.constants, constants);
-    auto* indices = tape.template allocate_records<NodeIndex>(kernel.leaves);
-    bool needs_gradient = false;
+    auto* const indices = tape.template allocate_records<NodeIndex>(kernel.leaves);
+    std::array<const T*, max_leaves> rows;
+    const Shape* shape = &tape.node(statement.leaves[0]).shape;
+    bool is_one_row = true, needs_gradient = false;
     for (std::size_t k = 0; k < kernel.leaves; ++k) {
+        const Node<T>& leaf = tape.node(statement.leaves[k]);
         indices[k] = statement.leaves[k].index();
-        needs_gradient |= tape.at(indices[k]).needs_gradient;
+        rows[k] = leaf.value;
+        is_one_row &= leaf.is_dense() && &leaf.shape == shape;
+        needs_gradient |= leaf.needs_gradient;
     }
+    Shape broadcast;
+    if (!is_one_row) shape = &result_shape(statement, broadcast);
+    auto* const constants = tape.template allocate_records<T>(kernel.constants);
+    std::copy_n(statement.constants.begin(), kernel.constants, constants);
     const std::span<const NodeIndex> leaves(indices, kernel.leaves);
 
     // A kernel writes whole vectors. What it writes past the end of a row is overwritten by the next rows; behind the
     // last one there is room for it.
-    const std::size_t size = element_count(shape);
+    const std::size_t size = element_count(*shape);
     T* const value = tape.allocate(size, widest<T>);
-    const bool whole_vectors = !shape.empty() && shape.back() % widest<T> == 0;
+    const bool whole_vectors = !shape->empty() && shape->back() % widest<T> == 0;
     const std::size_t pitch = whole_vectors ? size : (size + 2 * widest<T> - 1) / widest<T> * widest<T>;
     const bool keeps =
         needs_gradient && tape.recording() && kernel.kept > 0 && !saves_memory(tape, kernel, size);
     T* const kept = keeps ? tape.allocate(kernel.kept * pitch) : nullptr;
     const auto* const record = tape.keep(StatementRecord<T>{&kernel, constants, kept, pitch});
-    evaluate(tape, *record, leaves, shape, value);
-    return tape.record(statement_rule<T>, leaves, shape, value, record);
+    if (is_one_row && is_alone(tape) && !tape.has_released()) {
+        if (size > 0) kernel.forward({size}, rows.data(), constants, value, kept, pitch);
+        return tape.record_checked(statement_rule<T>, leaves, *shape, value, record, needs_gradient);
+    }
+    evaluate(tape, *record, leaves, *shape, value);
+    return tape.record(statement_rule<T>, leaves, *shape, value, record);
 }
 
 template <class T>

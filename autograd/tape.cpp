@@ -48,16 +48,6 @@ void Tape<T>::add_chunk(std::size_t number) {
 }
 
 template <class T>
-Node<T>& Tape<T>::append(const Shape& shape, T* value) {
-    // Nothing happens at the end of a node's life, so the next one may be put in its place.
-    static_assert(std::is_trivially_destructible_v<Node<T>>);
-    const NodeIndex index = size_;
-    Node<T>* const place = place_for(index);
-    ++size_;
-    return *std::construct_at(place, Node<T>{.shape = shape, .value = value, .stamp = life_, .owner = index});
-}
-
-template <class T>
 Var<T> Tape<T>::new_leaf(const Shape& shape, T* value, bool wanted) {
     Node<T>& node = append(distinct(shape), value);
     node.needs_gradient = wanted;
@@ -97,13 +87,8 @@ Var<T> Tape<T>::record(const Rule<T>& rule, std::span<const NodeIndex> inputs, c
         needs_gradient |= input.needs_gradient;
         is_distinct |= &input.shape == &shape;
     }
-    Node<T>& result = append(is_distinct ? shape : distinct(shape), value);
-    result.rule = &rule;
-    result.payload = payload;
-    result.inputs = inputs.data();
-    result.input_count = static_cast<std::uint32_t>(inputs.size());
-    result.needs_gradient = needs_gradient && recording_;
-    return handle(size_ - 1);
+    return record_checked(rule, inputs, is_distinct ? shape : distinct(shape), value, payload,
+                          needs_gradient);
 }
 
 template <class T>

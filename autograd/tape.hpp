@@ -157,6 +157,17 @@ public:
     /// The same from the inputs' indices, which lie in one of this tape's records.
     Var<T> record(const Rule<T>& rule, std::span<const NodeIndex> inputs, const Shape& shape, T* value,
                   const void* payload);
+    /// The same for those who have looked at the inputs: that none was released, whether one needs a gradient.
+    Var<T> record_checked(const Rule<T>& rule, std::span<const NodeIndex> inputs, const Shape& distinct_shape,
+                          T* value, const void* payload, bool needs_gradient) {
+        Node<T>& result = append(distinct_shape, value);
+        result.rule = &rule;
+        result.payload = payload;
+        result.inputs = inputs.data();
+        result.input_count = static_cast<std::uint32_t>(inputs.size());
+        result.needs_gradient = needs_gradient && recording_;
+        return {this, result.owner, life_};
+    }
     /// Puts a view on the tape: elements of `base` from layout.offset on.
     Var<T> record_view(const Rule<T>& rule, const Var<T>& base, const Layout& layout, const void* payload);
     /// The one copy of this shape, and of the strides of such a shape: null if they are dense.
@@ -285,7 +296,15 @@ private:
     template <class V>
     Var<T> leaf(const V& value, bool wanted);
     Var<T> new_leaf(const Shape& shape, T* value, bool wanted);
-    Node<T>& append(const Shape& shape, T* value);
+    Node<T>& append(const Shape& shape, T* value) {
+        // Nothing happens at the end of a node's life, so the next one may be put in its place.
+        static_assert(std::is_trivially_destructible_v<Node<T>>);
+        const NodeIndex index = size_;
+        Node<T>* const place = place_for(index);
+        ++size_;
+        return *std::construct_at(place,
+                                  Node<T>{.shape = shape, .value = value, .stamp = life_, .owner = index});
+    }
     /// Where a new node goes.
     Node<T>* place_for(NodeIndex index) {
         if (index / chunk_size >= chunks_.size() || chunks_[index / chunk_size] == no_chunk())

@@ -38,11 +38,22 @@ private:
     Sweep<T>& sweep_;
 };
 
-/// Moving or adding so many elements, in each of so many units.
-Work moving(std::size_t elements, std::size_t units) {
-    constexpr std::size_t per_nanosecond = 8;
-    return {elements * units / per_nanosecond, units};
+/// Moving or adding rows of n elements each.
+Work moving(std::size_t rows, std::size_t n) {
+    constexpr std::size_t per_nanosecond = 4;
+    return {rows * n / per_nanosecond, rows > 1 ? rows : n};
 }
+
+/// A thread's share of that: some of the rows, or a part of the only one.
+struct RowsPart {
+    std::size_t begin, end, first, count;  // rows begin ... end, and of each `count` elements from `first` on
+
+    RowsPart(std::size_t rows, std::size_t n, Part part)
+        : begin(rows > 1 ? part.begin(rows) : 0),
+          end(rows > 1 ? part.end(rows) : rows),
+          first(rows > 1 ? 0 : part.begin(n)),
+          count((rows > 1 ? n : part.end(n)) - first) {}
+};
 
 }  // namespace
 
@@ -221,10 +232,12 @@ template <class T>
 void Sweep<T>::clear_rows(std::size_t rows, std::size_t n, std::size_t stride, T* to) {
     const auto run = [](const RawCall<T>& call, T* const* addresses, Part part) {
         const auto& numbers = call.numbers;
-        for (std::size_t row = part.begin(numbers[0]); row < part.end(numbers[0]); ++row)
-            std::memset(static_cast<void*>(addresses[1] + row * numbers[2]), 0, numbers[1] * sizeof(T));
+        const RowsPart mine(numbers[0], numbers[1], part);
+        for (std::size_t row = mine.begin; row < mine.end; ++row)
+            std::memset(static_cast<void*>(addresses[1] + row * numbers[2] + mine.first), 0,
+                        mine.count * sizeof(T));
     };
-    tape_.make_call({.run = run, .numbers = {rows, n, stride}, .work = moving(n, rows)}, nullptr, to);
+    tape_.make_call({.run = run, .numbers = {rows, n, stride}, .work = moving(rows, n)}, nullptr, to);
 }
 
 template <class T>
@@ -264,20 +277,24 @@ typename Sweep<T>::Target Sweep<T>::target(NodeIndex index) {
 
 template <class T>
 typename Sweep<T>::Target Sweep<T>::fresh_target(NodeIndex from, NodeIndex to, bool& first, bool reads_sum) {
-    first = false;
     const Node<T>& node = tape_.at(to);
     if (node.is_view) return piece_target(to, first);
-    Slot& taken = slots_[to];
     const T* sum = nullptr;
-    if ((taken.data == nullptr || (taken.borrowed && reads_sum)) && may_hand_over(from, to)) {
-        first = taken.data == nullptr;
-        sum = std::exchange(taken.data, std::exchange(slots_[from].data, nullptr));
-        taken.copied = taken.borrowed;
-        taken.lent = taken.borrowed = false;
-        taken.written = true;
-        return {taken.data, dense_strides(node.shape), sum};
-    }
-    return {whole_target(to, first), dense_strides(node.shape)};
+    T* const data = begin_whole(from, to, first, sum, reads_sum);
+    return {data, dense_strides(node.shape), sum};
+}
+
+template <class T>
+T* Sweep<T>::begin_whole(NodeIndex from, NodeIndex to, bool& first, const T*& sum, bool reads_sum) {
+    Slot& taken = slots_[to];
+    if ((taken.data != nullptr && !(taken.borrowed && reads_sum)) || !may_hand_over(from, to))
+        return whole_target(to, first);
+    first = taken.data == nullptr;
+    sum = std::exchange(taken.data, std::exchange(slots_[from].data, nullptr));
+    taken.copied = taken.borrowed;
+    taken.lent = taken.borrowed = false;
+    taken.written = true;
+    return taken.data;
 }
 
 /// As target(), but sets `first` if the node is one of the equal pieces, along the last axis, that its owner was split
@@ -333,19 +350,20 @@ void Sweep<T>::add_rows(std::size_t rows, std::size_t n, const T* from, std::ptr
                         std::ptrdiff_t to_stride, bool first) {
     const auto run = [](const RawCall<T>& call, T* const* addresses, Part part) {
         const auto& numbers = call.numbers;
-        for (std::size_t row = part.begin(numbers[0]); row < part.end(numbers[0]); ++row) {
-            const T* const source = addresses[0] + row * numbers[2];
-            T* const sum = addresses[1] + row * numbers[3];
+        const RowsPart mine(numbers[0], numbers[1], part);
+        for (std::size_t row = mine.begin; row < mine.end; ++row) {
+            const T* const source = addresses[0] + row * numbers[2] + mine.first;
+            T* const sum = addresses[1] + row * numbers[3] + mine.first;
             if (numbers[4] != 0)
-                std::copy_n(source, numbers[1], sum);
+                std::copy_n(source, mine.count, sum);
             else
-                add_row<T>(numbers[1], source, 1, sum, 1);
+                add_row<T>(mine.count, source, 1, sum, 1);
         }
     };
     tape_.make_call({.run = run,
                      .numbers = {rows, n, static_cast<std::size_t>(from_stride),
                                  static_cast<std::size_t>(to_stride), first},
-                     .work = moving(n, rows)},
+                     .work = moving(rows, n)},
                     from, to);
 }
 
@@ -390,8 +408,8 @@ void Sweep<T>::add_dense(NodeIndex index, const Shape& shape, const T* from) {
                         static_cast<std::ptrdiff_t>(row), addresses[1] + begin);
         };
         const std::size_t rows = element_count(shape) / columns;
-        return tape_.make_call({.run = run, .numbers = {rows, columns}, .work = moving(rows, columns)}, from,
-                               slot.data);
+        const Work work{moving(rows, columns).nanoseconds, columns};
+        return tape_.make_call({.run = run, .numbers = {rows, columns}, .work = work}, from, slot.data);
     }
     add(index, shape, from, dense_strides(shape));
 }
@@ -422,7 +440,9 @@ bool Sweep<T>::may_hand_over(NodeIndex from, NodeIndex to) const {
     const Node<T>& node = tape_.at(to);
     const Slot& given = slots_[from];
     if (given.data == nullptr || given.lent || given.lends || is_requested(from)) return false;
-    return !node.is_view && !node.is_product && !node.is_parameter && tape_.at(from).size() == node.size();
+    if (node.is_view || node.is_product || node.is_parameter) return false;
+    const Node<T>& giver = tape_.at(from);
+    return &giver.shape == &node.shape || giver.size() == node.size();
 }
 
 /// Lets the gradient of a node be the seed, as long as nothing is added to it.

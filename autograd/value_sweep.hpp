@@ -31,6 +31,9 @@ public:
     bool wants(NodeIndex index) const {
         return selective_ ? slots_[index].wanted : tape_.like(index).needs_gradient;
     }
+    bool wants(NodeIndex index, const Node<T>& node) const {
+        return selective_ ? slots_[index].wanted : node.needs_gradient;
+    }
     /// The gradient of a node that a rule is run for; dense.
     const T* gradient(NodeIndex index) const { return slots_[index].data; }
 
@@ -58,6 +61,15 @@ public:
     /// element: to a whole buffer, perhaps that of `from`, or to one of the equal pieces, along the last axis, that a
     /// value was split into. Only for a caller that `reads_sum` the sum so far may lie elsewhere.
     Target fresh_target(NodeIndex from, NodeIndex to, bool& first, bool reads_sum = false);
+    /// The same for a node that is no view, and a caller that reads sums, which lie dense.
+    T* fresh_whole(NodeIndex from, NodeIndex to, bool& first, const T*& sum) {
+        const Slot& taken = slots_[to];
+        first = false;
+        sum = nullptr;
+        return taken.written && !taken.borrowed && taken.pieces == 0
+                   ? taken.data
+                   : begin_whole(from, to, first, sum, true);
+    }
 
     bool releases_values() const { return releases_; }
     /// Finds a place for the gradient of a node, which is about to be written, if that is a sum of products and has none:
@@ -136,6 +148,7 @@ private:
         if (slot.pieces > 0) clear_other_pieces(slot, owner);
         return slot;
     }
+    T* begin_whole(NodeIndex from, NodeIndex to, bool& first, const T*& sum, bool reads_sum);
     Target piece_target(NodeIndex to, bool& first);
     void clear_other_pieces(Slot& slot, NodeIndex owner);
     bool may_hand_over(NodeIndex from, NodeIndex to) const;

@@ -167,7 +167,7 @@ private:
 template <class Call>
 Work work_of(const Call& call) {
     const std::size_t elements = call.grid.n * call.grid.count;
-    return {elements * (call.kernel.leaves + call.kernel.steps.size()) / 10,
+    return {elements * (call.kernel.leaves + call.kernel.steps.size()) / 7,
             call.grid.count > 1 ? call.grid.count : elements};
 }
 

@@ -12,8 +12,10 @@ struct Part {
     std::size_t count = 1;
 
     /// Where this share of `units` begins, and where it ends.
-    std::size_t begin(std::size_t units) const { return units * index / count; }
-    std::size_t end(std::size_t units) const { return units * (index + 1) / count; }
+    std::size_t begin(std::size_t units) const { return index == 0 ? 0 : units * index / count; }
+    std::size_t end(std::size_t units) const {
+        return index + 1 == count ? units : units * (index + 1) / count;
+    }
 };
 
 /// How much there is to do: how long one thread takes for it, roughly, and into how many equal units it can be cut.
@@ -49,7 +51,7 @@ public:
               work.nanoseconds);
     }
     std::size_t parts(Work work) const {
-        constexpr std::size_t smallest_part = 1400;
+        constexpr std::size_t smallest_part = 1100;
         if (size_ == 1 || work.nanoseconds < 2 * smallest_part || work.units < 2) return 1;
         return std::min({size_, work.nanoseconds / smallest_part, work.units});
     }

@@ -40,7 +40,7 @@ private:
 
 /// Moving or adding rows of n elements each.
 Work moving(std::size_t rows, std::size_t n) {
-    constexpr std::size_t per_nanosecond = 4;
+    constexpr std::size_t per_nanosecond = 3;
     return {rows * n / per_nanosecond, rows > 1 ? rows : n};
 }
 

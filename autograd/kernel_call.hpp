@@ -110,14 +110,14 @@ struct BackwardCall {
     const T* dy;
     GradientRows<T> gradients;
 
-    /// Not if rows are added to the same one.
-    bool can_be_cut() const {
+    /// Whether rows are added to the same one. Then a thread takes some columns of them all, else some rows.
+    bool sums_rows() const {
         for (std::size_t k = 0; k < kernel.leaves; ++k) {
             if (grid.count > 1 && gradients.addresses[2 * k] != nullptr &&
                 grid.strides[kernel.leaves + k] == 0)
-                return false;
+                return true;
         }
-        return true;
+        return false;
     }
     void run(Part part) const {
         if (part.count == 1 && !was_forgotten())
@@ -129,7 +129,13 @@ struct BackwardCall {
 private:
     bool was_forgotten() const { return kept == nullptr && kernel.kept > 0; }
     [[gnu::noinline]] void run_part(Part part) const {
-        const Stretch<T> mine(grid, part);
+        if (part.count == 1 || !sums_rows()) return run_stretch(Stretch<T>(grid, part));
+        const Stretch<T> all(grid, Part{});
+        const Stretch<T> columns(RowGrid{grid.n}, part);
+        for (std::size_t row = 0; row < grid.count; ++row)
+            run_stretch(Stretch<T>(all, row, columns.element, columns.grid.n));
+    }
+    void run_stretch(const Stretch<T>& mine) const {
         if (was_forgotten())
             run_again(mine);
         else
@@ -163,12 +169,12 @@ private:
     }
 };
 
-/// What there is to do, if threads may share it.
+/// What there is to do, where threads share rows or columns.
 template <class Call>
-Work work_of(const Call& call) {
+Work work_of(const Call& call, bool by_rows) {
     const std::size_t elements = call.grid.n * call.grid.count;
-    return {elements * (call.kernel.leaves + call.kernel.steps.size()) / 7,
-            call.grid.count > 1 ? call.grid.count : elements};
+    return {elements * (5 + call.kernel.leaves + call.kernel.steps.size()) / 20,
+            by_rows ? call.grid.count : call.grid.n};
 }
 
 // As they are noted for loops: the leaves' rows and what is written, then those of the gradients.
@@ -223,7 +229,7 @@ template <class T>
 void call_forward(Tape<T>& tape, const StatementRecord<T>& record, const RowGrid& grid, const T* const* rows,
                   T* out, T* keep) {
     const ForwardCall<T> call{*record.kernel, grid, rows, record.constants, out, keep, record.pitch};
-    const Work work = call.can_be_cut() ? work_of(call) : Work{};
+    const Work work = call.can_be_cut() ? work_of(call, grid.count > 1) : Work{};
     tape.team().run(work, [&](Part part) { call.run(part); });
     if (tape.log() == nullptr) return;
     begin_call(tape, &run_forward<T>, call, record.kernel->leaves, 0, work);
@@ -237,7 +243,7 @@ void call_backward(Tape<T>& tape, const StatementRecord<T>& record, const RowGri
     const std::size_t leaves = record.kernel->leaves;
     const BackwardCall<T> call{*record.kernel, grid,         rows, record.constants, value,
                                kept,           record.pitch, dy,   gradients};
-    const Work work = apart && call.can_be_cut() ? work_of(call) : Work{};
+    const Work work = apart ? work_of(call, grid.count > 1 && !call.sums_rows()) : Work{};
     tape.team().run(work, [&](Part part) { call.run(part); });
     if (tape.log() == nullptr) return;
     begin_call(tape, &run_backward<T>, call, 2 * leaves, gradients.adds, work);

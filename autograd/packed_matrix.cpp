@@ -63,7 +63,7 @@ struct ProductPart {
         return m < 16 || k * n * sizeof(T) > (std::size_t{3} << 19);
     }
     static Work work(std::size_t m, std::size_t k, std::size_t n) {
-        constexpr std::size_t per_nanosecond = 100;
+        constexpr std::size_t per_nanosecond = 120;
         const std::size_t panel = packed_panel_width<T>();
         return {m * k * n / per_nanosecond, by_columns(m, k, n) ? (n + panel - 1) / panel : m / 8};
     }

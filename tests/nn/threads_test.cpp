@@ -96,7 +96,8 @@ TEST_CASE("threads: layers, statements that broadcast, and sums compute the same
         tape.set_threads(threads);
         const Var<float> h = tanh(matmul(tape.watch(x), tape.watch(w)) + tape.watch(b));
         const Var<float> scaled = h * tape.watch(column) + sigmoid(h) * tape.watch(b);
-        const auto [left, right] = xtape::split<2>(scaled);
+        const Var<float> gated = tanh(scaled + tape.watch(b)) * scaled;  // rows are added to one
+        const auto [left, right] = xtape::split<2>(gated);
         const Var<float> mixed = left * tanh(right) + exp(left - right);
         // Two views of one value that overlap.
         const Var<float> shifted = slice(mixed, 0, 1, 300) * slice(mixed, 0, 0, 299);

@@ -10,6 +10,12 @@
 
 namespace xtape {
 
+// Here, so that who makes a tape needn't compile what it is made of.
+template <class T>
+Tape<T>::Tape() = default;
+template <class T>
+Tape<T>::~Tape() = default;
+
 template <class T>
 void Tape<T>::throw_invalid(const Var<T>& var) const {
     if (var.tape_ == nullptr) throw TapeError("[tape] an empty Var, which no value was assigned to");

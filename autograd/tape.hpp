@@ -36,10 +36,10 @@ class Tape {
 public:
     static_assert(std::same_as<T, float> || std::same_as<T, double>, "a tape holds float or double");
 
-    Tape() = default;
+    Tape();
     Tape(const Tape&) = delete;
     Tape& operator=(const Tape&) = delete;
-    ~Tape() = default;
+    ~Tape();
 
     // ---- leaves -------------------------------------------------------------------------------------------------
 
@@ -434,8 +434,12 @@ Var<T> Tape<T>::leaf(const V& value, bool wanted) {
                       "a leaf is made from an xtensor expression, an Array or a number");
         const Shape shape(value.shape());
         T* elements = allocate(element_count(shape));
-        auto view = tensor_view(elements, shape);
-        xt::noalias(view) = value;
+        if constexpr (DenseContainer<V, T>) {
+            std::copy_n(value.data(), element_count(shape), elements);
+        } else {
+            auto view = tensor_view(elements, shape);
+            xt::noalias(view) = value;
+        }
         return new_leaf(shape, elements, wanted);
     }
 }

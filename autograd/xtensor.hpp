@@ -13,6 +13,7 @@
 #include <xtensor/xstrided_view.hpp>
 #endif
 
+#include <concepts>
 #include <cstddef>
 #include <memory>
 #include <type_traits>
@@ -59,5 +60,9 @@ StridedTensorView<T> tensor_view(T* elements, const Shape& shape, const Strides&
 
 template <class E>
 concept XtensorExpression = xt::is_xexpression<E>::value;
+/// One whose elements lie one after the other: to copy them takes a small part of the time to compile an assignment.
+template <class E, class T>
+concept DenseContainer = std::derived_from<E, xt::xcontainer<E>> && E::static_layout ==
+                         xt::layout_type::row_major&& std::same_as<typename E::value_type, T>;
 
 }  // namespace xtape

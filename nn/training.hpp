@@ -19,7 +19,7 @@
 // A training loop. All that it does to a model is this:
 //
 //     tape.clear();
-//     backward(loss(tape));
+//     backward(loss(tape), {.release_values = true});
 //     nn::clip_grad_norm(model, max_norm);
 //     optimizer.set_learning_rate(schedule(step));
 //     optimizer.step();
@@ -171,8 +171,9 @@ public:
         return true;
     }
 
-    /// Each loss is a scalar, on a tape that was cleared; the model is in training mode. A validation is any number; nothing is
-    /// recorded, the model is in evaluation mode. `observe` is called at the start of a new
+    /// Each loss is a scalar, on a tape that was cleared; the model is in training mode. The sweep releases the values that
+    /// led to it, which takes less memory: what an observer is to see of them is copied in the loss. A validation is any
+    /// number; nothing is recorded, the model is in evaluation mode. `observe` is called at the start of a new
     /// run, after every step, and at the end if that added to the curve.
     ///
     /// A run that has ended doesn't go on in the same object as if it hadn't: that is what resume is for.
@@ -238,10 +239,12 @@ private:
             control_.check_tape(&value.tape() == &tape_);
             control_.check_loss(value.item());
             sum += value.item();
-            if (options.accumulate == 1)
-                backward(value);
-            else
-                backward(value * static_cast<value_type>(1.0 / static_cast<double>(options.accumulate)));
+            const Var<value_type> mean =
+                options.accumulate == 1
+                    ? value
+                    : Var<value_type>(value *
+                                      static_cast<value_type>(1.0 / static_cast<double>(options.accumulate)));
+            backward(mean, {.release_values = true});
         }
         double norm = 0;
         try {

@@ -85,6 +85,26 @@ TEST_CASE("training: does what the six lines of a loop do") {
     CHECK_FALSE(model.w.has_grad());
 }
 
+TEST_CASE("training: releases the values that led to a loss") {
+    Guess model;
+    nn::SGD sgd(model, {.learning_rate = 0});
+    nn::Training training(model, sgd, {.steps = 2});
+    Var<double> seen;
+    std::size_t refused = 0;
+    training.run(
+        [&](Tape<double>& tape) {
+            seen = model.loss(tape);
+            return seen;
+        },
+        {},
+        [&](const nn::TrainingState& now) {
+            if (now.step == 0) return;
+            CHECK_THROWS_WITH(seen.item(), Contains("release"));
+            ++refused;
+        });
+    CHECK(refused == 2);
+}
+
 TEST_CASE("training: the losses of k batches give a step of the gradient of all of them in one") {
     constexpr std::size_t T = 4, B = 3, k = 5, D = 3, H = 4;
     nn::Engine engine(1);

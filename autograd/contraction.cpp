@@ -377,17 +377,22 @@ const PackedMatrix<T>* detail::packed_form(Tape<T>& tape, MatrixView<const T> b,
     const auto found = std::find_if(packed.begin(), packed.end(), [&](const auto& entry) {
         return entry.owner == b_owner && same(entry.matrix, b);
     });
-    if (found != packed.end() && !found->hidden) return &found->packed;
-    if (uses < 2 && !plus_row) return nullptr;
-    if (!packing_pays<T>(rows, b.rows, b.cols, uses, b.col_stride != 1, plus_row)) return nullptr;
-    if (found != packed.end()) {
-        found->hidden = false;
-        return &found->packed;
+    const bool was_packed = found != packed.end() && !found->hidden;
+    if (!was_packed) {
+        if (uses < 2 && !plus_row) return nullptr;
+        if (!packing_pays<T>(rows, b.rows, b.cols, uses, b.col_stride != 1, plus_row)) return nullptr;
     }
     const std::size_t bytes = packed_size<T>(b.rows, b.cols) * sizeof(T);
-    auto* memory = reinterpret_cast<T*>(tape.gradients().allocate(bytes));
-    packed.push_back({b, b_owner, pack(tape.team(), b, memory), bytes, tape.products().packed_so_far++});
-    return &packed.back().packed;
+    const auto packed_now = [&] {
+        return pack(tape.team(), b, reinterpret_cast<T*>(tape.gradients().allocate(bytes)));
+    };
+    if (found == packed.end()) {
+        packed.push_back({b, b_owner, packed_now(), bytes, tape.products().packed_so_far++});
+        return &packed.back().packed;
+    }
+    found->hidden = false;
+    if (found->packed.data == nullptr) found->packed = packed_now();
+    return &found->packed;
 }
 
 template <class T>

@@ -14,13 +14,25 @@ void Products<T>::clear() {
 }
 
 template <class T>
+void Products<T>::release(Packed& entry, Pool& pool) {
+    if (entry.packed.data == nullptr) return;
+    pool.release(reinterpret_cast<std::byte*>(const_cast<T*>(entry.packed.data)), entry.bytes);
+    entry.packed.data = nullptr;
+}
+
+template <class T>
+void Products<T>::give_up_packed(Pool& pool) {
+    for (Packed& entry : packed) release(entry, pool);
+}
+
+template <class T>
 void Products<T>::rewind(NodeIndex size, std::size_t site_count, std::size_t chunk_count, Pool& pool) {
     sites.resize(site_count);
     chunks.resize(chunk_count);
     last_site = 0;
-    std::erase_if(packed, [&](const Packed& entry) {
+    std::erase_if(packed, [&](Packed& entry) {
         if (entry.owner < size) return false;
-        pool.release(reinterpret_cast<std::byte*>(const_cast<T*>(entry.packed.data)), entry.bytes);
+        release(entry, pool);
         return true;
     });
     if (members_end <= size) return;

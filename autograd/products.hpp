@@ -71,7 +71,7 @@ struct Products {
     struct Packed {
         MatrixView<const T> matrix;
         NodeIndex owner = no_node;  // the node whose elements these are
-        PackedMatrix<T> packed;
+        PackedMatrix<T> packed;     // without data: to be packed again
         std::size_t bytes = 0;
         std::size_t number = 0;  // in the order of packing
         bool hidden = false;     // not packed yet, for what is computed again
@@ -110,8 +110,13 @@ struct Products {
     void show_packed() {
         for (Packed& entry : packed) entry.hidden = false;
     }
+    /// Gives the packed copies' memory back: who needs one packs the matrix again.
+    void give_up_packed(Pool& pool);
     /// Forgets what came after a mark: nodes from `size` on, and the sites and chunks beyond these numbers.
     void rewind(NodeIndex size, std::size_t site_count, std::size_t chunk_count, Pool& pool);
+
+private:
+    static void release(Packed& entry, Pool& pool);
 };
 
 }  // namespace xtape

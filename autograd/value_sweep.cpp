@@ -477,7 +477,10 @@ void Sweep<T>::run(const Var<T>& y, const Var<T>& seed, bool release_values) {
         const T one = 1;
         add(y.index(), {}, &one, {});
     }
-    if (release_values) tape_.released_ = std::max(tape_.released_, count_);
+    if (release_values) {
+        tape_.released_ = std::max(tape_.released_, count_);
+        tape_.products().give_up_packed(tape_.gradients());  // the way back needs other ones
+    }
     walk(0, count_);
     if (commits_) commit();
     finished_ = !selective_;

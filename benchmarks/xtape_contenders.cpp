@@ -36,7 +36,9 @@ public:
 
     std::size_t packed_bytes() override {
         std::size_t bytes = 0;
-        for (const auto& copy : tape_.products().packed) bytes += copy.bytes;
+        for (const auto& copy : tape_.products().packed) {
+            if (copy.packed.data != nullptr) bytes += copy.bytes;
+        }
         return bytes;
     }
 

@@ -4,8 +4,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "autograd/team.hpp"
@@ -98,6 +100,15 @@ public:
         }
     }
 
+    /// Lets the calls work at b where they worked at a, and the other way round: `count` elements, which nothing that
+    /// begins elsewhere reaches.
+    void exchange(T* a, T* b, std::size_t count) {
+        for (T*& address : addresses_) {
+            const auto [from, to] = is_within(address, a, count) ? std::pair(a, b) : std::pair(b, a);
+            if (is_within(address, from, count)) address = to + (address - from);
+        }
+    }
+
     /// Whether the calls tell all that was done.
     bool is_complete() const { return complete_; }
     /// Does the same on what now lies there.
@@ -109,6 +120,9 @@ public:
     }
 
 private:
+    static bool is_within(const T* address, const T* first, std::size_t count) {
+        return !std::less<>()(address, first) && std::less<>()(address, first + count);
+    }
     static bool same_call(const RawCall<T>& a, const RawCall<T>& b) {
         return a.run == b.run && a.code == b.code && a.numbers == b.numbers && a.count == b.count &&
                std::ranges::equal(a.constants, b.constants) && std::ranges::equal(a.strides, b.strides);

@@ -137,24 +137,29 @@ public:
                        ? hoisted_value(tape_, site, products.chunks[place.chunk], place.slot)
                        : nullptr;
         const bool product_in = value != nullptr;
-        bool bias_in = product_in && bias_ != no_node;
         if (value == nullptr) value = tape_.allocate(rows_ * cols_);
+        const MatrixView<T> y(value, rows_, cols_);
+        const std::size_t uses = site.uses == 0 ? std::max<std::size_t>(tape_.steps(), 1) : expected_uses;
 
+        std::size_t product_done = product_in ? hoisted_ : max_products;
+        NodeIndex addend_done = product_in ? bias_ : no_node;
+        if (!product_in && begins_with_row(site, uses, y)) {
+            product_done = 0;
+            addend_done = affine_.addends[0].index();
+        }
         // What an addend has put there, products are added to; otherwise the first product writes.
-        bool written = product_in;
+        bool written = product_done < max_products;
         for (std::size_t k = 0; k < affine_.addend_count; ++k) {
-            if (bias_in && affine_.addends[k].index() == bias_) {
-                bias_in = false;  // once
+            if (affine_.addends[k].index() == addend_done) {
+                addend_done = no_node;  // once
                 continue;
             }
             put_addend(tape_.node(affine_.addends[k]), value, written);
             written = true;
         }
         for (std::size_t j = 0; j < affine_.product_count; ++j) {
-            if (product_in && j == hoisted_) continue;
-            multiply(tape_, lefts_[j], rights_[j], site.owners[j],
-                     site.uses == 0 ? std::max<std::size_t>(tape_.steps(), 1) : expected_uses, T(written),
-                     MatrixView<T>(value, rows_, cols_));
+            if (j == product_done) continue;
+            multiply(tape_, lefts_[j], rights_[j], site.owners[j], uses, T(written), y);
             written = true;
         }
         return append(place, value);
@@ -240,6 +245,14 @@ private:
         const std::size_t chunk = site.chunk_of_block[step_ / site.steps_per_chunk];
         return chunk > 0 &&
                tape_.products().chunks[chunk - 1].members[step_ % site.steps_per_chunk] != no_node;
+    }
+
+    /// The first product on a bias that is the only addend, as one call, if that can be.
+    bool begins_with_row(const ProductSite<T>& site, std::size_t uses, const MatrixView<T>& y) const {
+        if (affine_.addend_count != 1) return false;
+        const Node<T>& row = tape_.node(affine_.addends[0]);
+        if (row.shape.size() != 1 || row.shape[0] != cols_ || !row.is_dense()) return false;
+        return detail::multiply_plus_row(tape_, lefts_[0], rights_[0], site.owners[0], uses, row.value, y);
     }
 
     void put_addend(const Node<T>& addend, T* value, bool add) {
@@ -409,15 +422,30 @@ void detail::multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> 
     gemm(a, *packed, beta, c);
 }
 
-#define XTAPE_INSTANTIATE(T)                                                                           \
-    template const PackedMatrix<T>* detail::packed_form(Tape<T>&, MatrixView<const T>, NodeIndex,      \
-                                                        std::size_t, std::size_t, bool);               \
-    template Var<T> record_affine(Tape<T>&, const Affine<T>&, const Shape&);                           \
-    template bool detail::can_repeat_product(Tape<T>&, const Node<T>&, const Node<T>&);                \
-    template std::size_t detail::repeat_products(Tape<T>&, const ProductRecord&, NodeIndex, NodeIndex, \
-                                                 std::span<ProductRecord>);                            \
-    template void detail::multiply(Tape<T>&, MatrixView<const T>, MatrixView<const T>, NodeIndex,      \
-                                   std::size_t, T, MatrixView<T>);
+template <class T>
+bool detail::multiply_plus_row(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeIndex b_owner,
+                               std::size_t uses, const T* row, MatrixView<T> c) {
+    const PackedMatrix<T>* packed = packed_form(tape, b, b_owner, a.rows, uses);
+    if (packed == nullptr) return false;
+    if (tape.log() != nullptr) {
+        if (tape.team().parts(gemm_call(a, *packed, T(0), c).work) > 1) return false;
+        if (!note_gemm_plus_row(*tape.log(), a, *packed, row, c)) return false;
+    }
+    gemm_plus_row(tape.team(), a, *packed, row, c);
+    return true;
+}
+
+#define XTAPE_INSTANTIATE(T)                                                                               \
+    template const PackedMatrix<T>* detail::packed_form(Tape<T>&, MatrixView<const T>, NodeIndex,          \
+                                                        std::size_t, std::size_t, bool);                   \
+    template Var<T> record_affine(Tape<T>&, const Affine<T>&, const Shape&);                               \
+    template bool detail::can_repeat_product(Tape<T>&, const Node<T>&, const Node<T>&);                    \
+    template std::size_t detail::repeat_products(Tape<T>&, const ProductRecord&, NodeIndex, NodeIndex,     \
+                                                 std::span<ProductRecord>);                                \
+    template void detail::multiply(Tape<T>&, MatrixView<const T>, MatrixView<const T>, NodeIndex,          \
+                                   std::size_t, T, MatrixView<T>);                                         \
+    template bool detail::multiply_plus_row(Tape<T>&, MatrixView<const T>, MatrixView<const T>, NodeIndex, \
+                                            std::size_t, const T*, MatrixView<T>);
 XTAPE_INSTANTIATE(float)
 XTAPE_INSTANTIATE(double)
 #undef XTAPE_INSTANTIATE

@@ -71,5 +71,10 @@ template <class T>
 void multiply(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeIndex b_owner,
               std::size_t uses, T beta, MatrixView<T> c);
 
+/// c = a b + a row of neighbours, repeated, in one call: false if that can't be.
+template <class T>
+bool multiply_plus_row(Tape<T>& tape, MatrixView<const T> a, MatrixView<const T> b, NodeIndex b_owner,
+                       std::size_t uses, const T* row, MatrixView<T> c);
+
 }  // namespace detail
 }  // namespace xtape

@@ -199,13 +199,14 @@ void flush_chunk(Sweep<T>& sweep, std::size_t number) {
     const ProductSite<T> site = tape.products().sites[chunk.site];
     auto& state = sweep.chunk_state(number);
     const std::size_t slot_size = site.rows * site.cols;
+    const bool all_wait = state.visited == chunk.slots;
     const auto waiting = [&](std::size_t slot) {
         return chunk.members[slot] != no_node && sweep.is_waiting(chunk.members[slot]);
     };
 
     for (std::size_t begin = 0; begin < chunk.slots; ++begin) {
-        if (!waiting(begin)) continue;
-        std::size_t end = begin + 1;
+        if (!all_wait && !waiting(begin)) continue;
+        std::size_t end = all_wait ? chunk.slots : begin + 1;
         while (end < chunk.slots && waiting(end)) ++end;
         const std::size_t rows = (end - begin) * site.rows;
         const MatrixView<const T> dy(state.gradients + begin * slot_size, rows, site.cols);
@@ -222,12 +223,12 @@ void flush_chunk(Sweep<T>& sweep, std::size_t number) {
             const std::size_t inner = matrix.rows;
             const bool hoisted = j == site.hoisted;
             if (hoisted && wants_sequence) {
-                const bool whole = rows * inner == tape.at(site.sequence).size();
+                const std::size_t step = chunk.first_step + begin;
                 bool first = false;
-                T* const data = whole && sweep.gradient_owner(site.sequence) == site.sequence
-                                    ? sweep.whole_target(site.sequence, first)
-                                    : sweep.target(site.sequence).data;
-                const MatrixView<T> dxs(data + (chunk.first_step + begin) * site.rows * inner, rows, inner);
+                T* const data = sweep.gradient_owner(site.sequence) == site.sequence
+                                    ? sweep.steps_target(site.sequence, step, step + (end - begin), first)
+                                    : sweep.target(site.sequence).data + step * site.rows * inner;
+                const MatrixView<T> dxs(data, rows, inner);
                 const std::size_t chunks =
                     (tape.at(site.sequence).shape[0] + site.steps_per_chunk - 1) / site.steps_per_chunk;
                 multiply(tape, dy, matrix.transposed(), site.owners[j], chunks, T(first ? 0 : 1), dxs);

@@ -140,18 +140,8 @@ std::size_t Sweep<T>::repeatable_steps(const Loop<T>& loop, std::size_t step) co
         const std::size_t end = first + lent.count;
         if (first < step) lowest = std::max(lowest, end < step ? end : first);
     }
-    std::size_t count = 0;
-    for (; count < step; ++count) {
-        const std::size_t before = step - 2 - count;  // wraps to the step before the loop
-        if (count + 2 <= step && loop.nodes[before] == Nodes::missing) {
-            if (before < lowest) break;
-            continue;
-        }
-        if (count < 2 || loop.begin_of(0) < loop.period) break;
-        const Slot* const slots = slots_ + (loop.begin_of(step - 1 - count) - loop.period);
-        if (!go_on(slots + 2 * loop.period, slots + loop.period, slots, loop.period)) break;
-    }
-    if (count == 0) return 0;
+    // First what the chunks allow, so that each step is looked at once.
+    std::size_t most = step;
     for (NodeIndex offset = 0; offset < loop.period; ++offset) {
         if (loop.products[offset] == nullptr) continue;
         const bool waits = slots_[loop.begin_of(step) + offset].waits;
@@ -162,8 +152,19 @@ std::size_t Sweep<T>::repeatable_steps(const Loop<T>& loop, std::size_t step) co
         if (later.chunk != place.chunk || later.slot <= place.slot) return 0;
         const std::size_t distance = later.slot - place.slot;
         const std::size_t members = tape_.products().chunks[place.chunk].member_count;
-        count = std::min(
-            {count, place.slot / distance, (members - chunk_states_[place.chunk].visited - 1) / distance});
+        most = std::min(
+            {most, place.slot / distance, (members - chunk_states_[place.chunk].visited - 1) / distance});
+    }
+    std::size_t count = 0;
+    for (; count < most; ++count) {
+        const std::size_t before = step - 2 - count;  // wraps to the step before the loop
+        if (count + 2 <= step && loop.nodes[before] == Nodes::missing) {
+            if (before < lowest) break;
+            continue;
+        }
+        if (count < 2 || loop.begin_of(0) < loop.period) break;
+        const Slot* const slots = slots_ + (loop.begin_of(step - 1 - count) - loop.period);
+        if (!go_on(slots + 2 * loop.period, slots + loop.period, slots, loop.period)) break;
     }
     return count;
 }

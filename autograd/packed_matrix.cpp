@@ -25,20 +25,25 @@ bool is_tiles(const Kernels<T>& kernels, const PackedMatrix<T>& b, const MatrixV
            b.rows > 0;
 }
 
+/// What its sums begin with: nothing, what lies in c, or a row for all rows of c.
+enum Start : std::size_t { from_zero, from_result, from_row };
+
 template <class T>
 void run_tile(const RawCall<T>& call, T* const* addresses, Part) {
     const auto& n = call.numbers;
     const MatrixView<const T> a(addresses[0], n[7], n[1], static_cast<std::ptrdiff_t>(n[2]),
                                 static_cast<std::ptrdiff_t>(n[3]));
     const auto c_stride = static_cast<std::ptrdiff_t>(n[6]);
-    const ProductStart<T> start{n[5] != 0 ? addresses[1] : nullptr, c_stride};
+    const ProductStart<T> start = n[5] == from_zero  ? ProductStart<T>()
+                                  : n[5] == from_row ? ProductStart<T>{addresses[2], 0}
+                                                     : ProductStart<T>{addresses[1], c_stride};
     reinterpret_cast<ProductTile<T>>(n[0])(a, static_cast<const T*>(call.code), n[4], start, addresses[1],
                                            c_stride, nullptr);
 }
 
 template <class T>
 void note_tiles(CallLog<T>& log, const Kernels<T>& kernels, const MatrixView<const T>& a,
-                const PackedMatrix<T>& b, bool adds, const MatrixView<T>& c) {
+                const PackedMatrix<T>& b, Start start, const T* row, const MatrixView<T>& c) {
     const std::size_t step = kernels.tile_columns(b, c.rows);
     for (std::size_t begin = 0; begin < c.cols; begin += step) {
         const ProductTile<T> tile = kernels.tile(b, c.rows, std::min(step, c.cols - begin) / kernels.width);
@@ -46,9 +51,10 @@ void note_tiles(CallLog<T>& log, const Kernels<T>& kernels, const MatrixView<con
             {.run = &run_tile<T>,
              .code = b.data + b.rows * begin,
              .numbers = {reinterpret_cast<std::size_t>(tile), a.cols, static_cast<std::size_t>(a.row_stride),
-                         static_cast<std::size_t>(a.col_stride), b.rows * kernels.panel_width, adds,
+                         static_cast<std::size_t>(a.col_stride), b.rows * kernels.panel_width, start,
                          static_cast<std::size_t>(c.row_stride), c.rows}},
             {a.data, c.at(0, begin)});
+        if (start == from_row) log.add_address(row + begin);
     }
 }
 
@@ -171,8 +177,18 @@ template <class T>
 void note_gemm(CallLog<T>& log, MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
                std::type_identity_t<T> beta, MatrixView<T> c) {
     const Kernels<T>& chosen = kernels<T>();
-    if (is_tiles<T>(chosen, b, c)) return note_tiles<T>(log, chosen, a, b, beta != T(0), c);
+    const Start start = beta == T(0) ? from_zero : from_result;
+    if (is_tiles<T>(chosen, b, c)) return note_tiles<T>(log, chosen, a, b, start, nullptr, c);
     log.add(gemm_call(a, b, beta, c), {a.data, c.data});
+}
+
+template <class T>
+bool note_gemm_plus_row(CallLog<T>& log, MatrixView<const std::type_identity_t<T>> a,
+                        const PackedMatrix<T>& b, const std::type_identity_t<T>* row, MatrixView<T> c) {
+    const Kernels<T>& chosen = kernels<T>();
+    if (!is_tiles<T>(chosen, b, c)) return false;
+    note_tiles<T>(log, chosen, a, b, from_row, row, c);
+    return true;
 }
 
 template <class T>
@@ -224,6 +240,8 @@ bool packing_pays(std::size_t m, std::size_t k, std::size_t n, std::size_t uses,
     template void gemm<T>(MatrixView<const T>, const PackedMatrix<T>&, T, MatrixView<T>);                   \
     template RawCall<T> gemm_call<T>(MatrixView<const T>, const PackedMatrix<T>&, T, MatrixView<T>);        \
     template void note_gemm<T>(CallLog<T>&, MatrixView<const T>, const PackedMatrix<T>&, T, MatrixView<T>); \
+    template bool note_gemm_plus_row<T>(CallLog<T>&, MatrixView<const T>, const PackedMatrix<T>&, const T*, \
+                                        MatrixView<T>);                                                     \
     template void gemm_plus_row<T>(Team&, MatrixView<const T>, const PackedMatrix<T>&, const T*,            \
                                    MatrixView<T>);                                                          \
     template bool packing_pays<T>(std::size_t, std::size_t, std::size_t, std::size_t, bool, bool);

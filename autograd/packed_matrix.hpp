@@ -75,6 +75,11 @@ template <class T>
 void gemm_plus_row(Team& team, MatrixView<const std::type_identity_t<T>> a, const PackedMatrix<T>& b,
                    const std::type_identity_t<T>* row, MatrixView<T> c);
 
+/// Notes that, if it is a few rows and can be noted as calls that work nothing out again; else returns false.
+template <class T>
+bool note_gemm_plus_row(CallLog<T>& log, MatrixView<const std::type_identity_t<T>> a,
+                        const PackedMatrix<T>& b, const std::type_identity_t<T>* row, MatrixView<T> c);
+
 /// Whether `uses` products (m×k)·(k×n) are faster with the right operand packed, the packing included.
 /// `transposed` says that the operand is stored with its columns contiguous (it is the transpose of a
 /// row-major matrix), which costs more to pack and more for BLAS to multiply by; `plus_row` that a row is to be added,

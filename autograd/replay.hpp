@@ -37,6 +37,10 @@ public:
     /// statements, products of contiguous rows, views.
     bool is_complete() const { return tape_ != nullptr && log_.is_complete(); }
 
+    /// From now on it finds at b what it found at a, and the other way round. Both have `count` elements and room for a vector
+    /// behind them, and are all of what a Var that is no view holds, or an Array.
+    void exchange(T* a, T* b, std::size_t count) { log_.exchange(a, b, count); }
+
     /// Does it again. To be called only if it is complete.
     void run() const { log_.do_again(tape_->team()); }
 

@@ -111,12 +111,14 @@ private:
     bool any_copied_ = false;
 };
 
-/// Whether all leaves lie dense in the statement's own shape: then everything is a single row.
+/// Whether all leaves lie dense in the statement's own shape, or in one that lacks only axes of length 1: then everything
+/// is a single row.
 template <class T>
 bool all_whole(const Tape<T>& tape, std::span<const NodeIndex> leaves, const Shape& shape) {
     return std::all_of(leaves.begin(), leaves.end(), [&](NodeIndex index) {
         const Node<T>& leaf = tape.at(index);
-        return leaf.is_dense() && (&leaf.shape == &shape || leaf.shape == shape);
+        // What broadcasts to a shape and has as many elements has them in the same order.
+        return leaf.is_dense() && (&leaf.shape == &shape || leaf.size() == element_count(shape));
     });
 }
 

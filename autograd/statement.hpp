@@ -189,7 +189,7 @@ struct FusedRow {
         struct Row {
             T* to;
             const T* from;
-            std::size_t step;
+            std::size_t mask;  // of i: all bits where `from` is a row, none where it is a vector of zeros
         };
         std::array<Row, leaf_count> rows;
         std::size_t i = 0;
@@ -198,23 +198,24 @@ struct FusedRow {
         explicit Sink(GradientRows<T> gradients) {
             for (std::size_t k = 0; k < leaf_count; ++k)
                 rows[k] = {gradients.addresses[2 * k], gradients.addresses[2 * k + 1],
-                           gradients.adds >> k & 1u};
+                           (gradients.adds >> k & 1u) != 0 ? ~std::size_t{0} : std::size_t{0}};
         }
         void next_row(const RowGrid& grid) {
             for (std::size_t k = 0; k < leaf_count; ++k) {
                 if (rows[k].to == nullptr) continue;
                 rows[k].to += grid.strides[leaf_count + k];
-                if (rows[k].step == 1) rows[k].from += grid.strides[leaf_count + k];
+                if (rows[k].mask != 0) rows[k].from += grid.strides[leaf_count + k];
             }
         }
         template <int K>
         void add(const N& gradient) {
             const Row& row = std::get<K>(rows);
             if (row.to == nullptr) return;
-            if (count == N::size) {
-                (N::load(row.from + i * row.step) + gradient).store(row.to + i);
+            const T* const from = row.from + (i & row.mask);
+            if (count == N::size) [[likely]] {
+                (N::load(from) + gradient).store(row.to + i);
             } else {
-                (N::load_first(row.from + i * row.step, count) + gradient).store_first(row.to + i, count);
+                (N::load_first(from, count) + gradient).store_first(row.to + i, count);
             }
         }
     };

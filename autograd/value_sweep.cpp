@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "autograd/strided.hpp"
@@ -323,7 +324,6 @@ typename Sweep<T>::Target Sweep<T>::piece_target(NodeIndex to, bool& first) {
     return {slot.data + (node.value - owner.value), node.full_strides()};
 }
 
-/// The pieces that nobody has written begin with zeros.
 template <class T>
 void Sweep<T>::clear_other_pieces(Slot& slot, NodeIndex owner) {
     const Node<T>& node = tape_.at(owner);
@@ -342,6 +342,31 @@ T* Sweep<T>::whole_target(NodeIndex index, bool& first) {
     first = !slot.written;
     slot.written = true;
     return slot.data;
+}
+
+template <class T>
+T* Sweep<T>::steps_target(NodeIndex index, std::size_t begin, std::size_t end, bool& first) {
+    const Node<T>& node = tape_.at(index);
+    Slot& slot = slots_[index];
+    const std::size_t steps = node.shape[0];
+    if (!slot.written && steps <= std::numeric_limits<std::uint32_t>::max()) {
+        if (slot.data == nullptr) find_buffer(slot, index);
+        slot.written = true;
+        slot.unwritten_steps = static_cast<std::uint32_t>(steps);
+    }
+    first = slot.unwritten_steps > 0 && slot.unwritten_steps == end;
+    if (first)
+        slot.unwritten_steps = static_cast<std::uint32_t>(begin);
+    else if (begin < slot.unwritten_steps || slot.unwritten_steps == 0)
+        zero_if_fresh(prepared(index), index);
+    return slot.data + begin * (node.size() / steps);
+}
+
+template <class T>
+void Sweep<T>::clear_first_steps(Slot& slot, NodeIndex owner) {
+    const Node<T>& node = tape_.at(owner);
+    const std::size_t steps = std::exchange(slot.unwritten_steps, std::uint32_t{0});
+    clear_rows(1, steps * (node.size() / node.shape[0]), 0, slot.data);
 }
 
 /// Adds rows of n neighbours; the `first` ones are copied.
@@ -511,7 +536,7 @@ template <class T>
 void Sweep<T>::visit(NodeIndex index, bool donates) {
     const Node<T>& node = tape_.at(index);
     if (node.feeds_products) flush_products(*this, index);
-    if (slots_[index].pieces > 0) clear_other_pieces(slots_[index], index);
+    clear_unwritten(slots_[index], index);
     const bool reached = slots_[index].written;
     if (reached && node.has_hooks) call_hooks(index);
     if (reached && node.rule != nullptr && wants(index)) {

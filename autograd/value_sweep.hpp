@@ -55,6 +55,8 @@ public:
     /// The whole buffer of a node that is its own owner, for a rule that writes every element; `first` tells it
     /// to write and not to add.
     T* whole_target(NodeIndex index, bool& first);
+    /// The same for steps begin ... end - 1 along the first axis, of which the last ones come first.
+    T* steps_target(NodeIndex index, std::size_t begin, std::size_t end, bool& first);
 
     /// Where contributions to `to` go from the rule of `from`, which has its shape and reads each element of its own
     /// gradient before it writes that of `to`. Sets `first` if nothing was added before, and the caller is to write every
@@ -123,7 +125,8 @@ private:
         bool copied : 1;    // it was
         bool waits : 1;     // in a chunk
         bool wanted : 1;
-        bool requested : 1;  // somebody wants to see this node's own gradient
+        bool requested : 1;             // somebody wants to see this node's own gradient
+        std::uint32_t unwritten_steps;  // the first so many along the first axis
     };
 
     ProductRecord::Place place_of(NodeIndex product) const {
@@ -145,12 +148,18 @@ private:
         Slot& slot = slots_[owner];
         if (slot.data == nullptr) find_buffer(slot, owner);
         if (slot.borrowed) copy_borrowed(slot, owner);
-        if (slot.pieces > 0) clear_other_pieces(slot, owner);
+        clear_unwritten(slot, owner);
         return slot;
     }
     T* begin_whole(NodeIndex from, NodeIndex to, bool& first, const T*& sum, bool reads_sum);
     Target piece_target(NodeIndex to, bool& first);
     void clear_other_pieces(Slot& slot, NodeIndex owner);
+    void clear_first_steps(Slot& slot, NodeIndex owner);
+    /// What nobody has written begins with zeros.
+    void clear_unwritten(Slot& slot, NodeIndex owner) {
+        if (slot.pieces > 0) clear_other_pieces(slot, owner);
+        if (slot.unwritten_steps > 0) clear_first_steps(slot, owner);
+    }
     bool may_hand_over(NodeIndex from, NodeIndex to) const;
     bool borrow(NodeIndex index, const Node<T>& seed);
     void copy_borrowed(Slot& slot, NodeIndex owner);

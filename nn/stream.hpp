@@ -45,8 +45,7 @@ public:
             std::copy(x.template begin<in_rows>(), x.template end<in_rows>(), input_.data());
         }
         advance();
-        keep_state();
-        return output_of(*state_).value();
+        return output();
     }
 
     /// Forgets what came so far: the next step starts from the cell's initial state.
@@ -73,7 +72,8 @@ private:
                              std::to_string(*batch_) + " samples: expected as many, or reset() first");
         }
         ready_ = false;
-        replay_ = {};
+        bring_back();
+        replays_ = {};
         tape_.clear();
         const NoRecording values_only(tape_);
         step_.emplace(detail::step_on(cell_, tape_, shape[0]));
@@ -82,6 +82,7 @@ private:
         input_.resize(shape);
         x_ = changing(input_);
         state_ = state_of<State>([&](std::size_t k) { return changing(arrays_[k]); });
+        for (output_ = 0; vars_of(*state_)[output_].index() != output_of(*state_).index();) ++output_;
         first_computed_ = static_cast<NodeIndex>(tape_.size());
         steps_ = 0;
         ready_ = true;
@@ -94,12 +95,19 @@ private:
     }
 
     void advance() {
-        if (replay_.is_complete()) return replay_.run();
+        if (replays_[away_].is_complete()) {
+            replays_[away_].run();
+            if (alternates_)
+                away_ = !away_;
+            else
+                keep_state();
+            return;
+        }
         if (steps_ == steps_per_life) begin(Shape(input_.shape()));
         ready_ = false;  // what throws leaves half a step
         // The first step packs no weights: it doesn't know that others follow.
         if (alike && steps_ == 1) {
-            next_ = replay_.note(tape_, [&] { return (*step_)(x_, *state_); });
+            next_ = replays_[0].note(tape_, [&] { return (*step_)(x_, *state_); });
         } else {
             const NoRecording values_only(tape_);
             next_ = (*step_)(x_, *state_);
@@ -107,6 +115,28 @@ private:
         plan_moves();
         ++steps_;
         ready_ = true;
+        keep_state();
+        plan_way_back();
+    }
+
+    /// Where a step has left its state the next one may find it, and leave its own where that one found it. Then nothing has
+    /// to be moved.
+    void plan_way_back() {
+        alternates_ = replays_[0].is_complete() && std::ranges::all_of(moves_, &Move::is_whole);
+        for (std::size_t k = 1; k < moves_.size(); ++k) alternates_ &= moves_[k].from != moves_[k - 1].from;
+        if (!alternates_) return;
+        replays_[1] = replays_[0];
+        for (const Move& move : moves_) replays_[1].exchange(move.from, move.to, move.count);
+    }
+    void bring_back() {
+        if (away_) keep_state();
+        away_ = alternates_ = false;
+    }
+
+    /// What the last step has put out, where it lies.
+    TensorView<const T> output() const {
+        const Array<T>& array = arrays_[output_];
+        return tensor_view<const T>(away_ ? moves_[output_].from : array.data(), array.shape());
     }
 
     void copy_state(const State& state) {
@@ -122,7 +152,7 @@ private:
             if (moves_[k].from == nullptr) copy(vars_of(*next_)[k], spare_[k].data());
         }
         for (std::size_t k = 0; k < moves_.size(); ++k) {
-            const auto [from, to, count] = moves_[k];
+            const auto [from, to, count, is_whole] = moves_[k];
             std::copy_n(from == nullptr ? spare_[k].data() : from, count, to);
         }
     }
@@ -137,7 +167,8 @@ private:
             }
             const bool computed = node.owner >= first_computed_ && node.is_dense();
             spare_[k].resize(node.shape);
-            moves_[k] = {computed ? node.value : nullptr, arrays_[k].data(), node.size()};
+            moves_[k] = {computed ? node.value : nullptr, arrays_[k].data(), node.size(),
+                         computed && !node.is_view && !node.shares_value};
         }
     }
     void copy(const Var<T>& var, T* to) const {
@@ -149,9 +180,10 @@ private:
     }
 
     struct Move {
-        const T* from;  // or null
+        T* from;  // or null
         T* to;
         std::size_t count;
+        bool is_whole;  // all that was computed there is this
     };
 
     Tape<T>& tape_;
@@ -160,12 +192,15 @@ private:
     Array<T> input_, spare_input_;
     std::optional<std::size_t> batch_;                 // of the state, if there is one
     std::array<Array<T>, var_count<State>()> arrays_;  // the state
+    std::size_t output_ = 0;                           // which of them a step puts out
     std::array<Array<T>, var_count<State>()> spare_;
     std::array<Move, var_count<State>()> moves_;
     NodeIndex first_computed_ = 0;
     Var<T> x_;
     std::optional<State> state_, next_;
-    Replay<T> replay_;
+    std::array<Replay<T>, 2> replays_;  // of a step that finds the state in arrays_, and of one that doesn't
+    bool alternates_ = false;           // these two kinds of steps
+    bool away_ = false;                 // the state is where the last step has left it, not in arrays_
     std::size_t steps_ = 0;
     bool ready_ = false;
 };

@@ -77,6 +77,21 @@ TEST_CASE("call log: what was given up is never repeated") {
     }
 }
 
+TEST_CASE("call log: pieces of memory that change places are found there, all else where it was") {
+    std::array<double, 8> x = {1, 2, 3, 4, 5, 6, 7, 8};
+    CallLog<double> log;
+    log.clear();
+    log.add(a_call(), {&x[1], &x[5]});  // both elements of pieces
+    log.add(a_call(), {&x[3], &x[0]});  // what lies behind one
+    log.exchange(&x[0], &x[4], 3);
+    xtape::Team alone;
+    log.do_again(alone);
+    CHECK(x == std::array<double, 8>{1, 2 + 3 * 6, 3, 4, 5 + 3 * 4, 6, 7, 8});
+    log.exchange(&x[4], &x[0], 3);
+    log.do_again(alone);
+    CHECK(x == std::array<double, 8>{1 + 3 * 4, 20, 3, 4, 17, 6 + 3 * 20, 7, 8});
+}
+
 TEST_CASE("call log: threads that share a call do every part of it, step by step") {
     constexpr std::size_t n = 1000, steps = 50;
     // Each step adds up what the one before it left, so that a part that is late or missing shows.

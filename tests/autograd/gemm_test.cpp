@@ -191,6 +191,38 @@ TEMPLATE_TEST_CASE(
     }
 }
 
+TEMPLATE_TEST_CASE("gemm: a product on a row that was noted gives the same bits on other numbers", "[gemm]",
+                   float, double) {
+    using T = TestType;
+    std::mt19937 engine(4);
+    std::size_t noted = 0;
+    std::vector<Size> all(std::begin(sizes), std::end(sizes));
+    all.insert(all.end(), std::begin(empty_sizes), std::end(empty_sizes));
+    for (Size more : {Size{1, 32, 128}, Size{1, 33, 96}, Size{3, 20, 32}, Size{2, 7, 320}})
+        all.push_back(more);
+    for (Size s : all) {
+        Matrix<T> a(s.m, s.k, Layout::row_major, engine), b(s.k, s.n, Layout::row_major, engine);
+        Matrix<T> row(1, s.n, Layout::row_major, engine);
+        Packed<T> packed(b.view);
+        std::vector<T> result(s.m * s.n), expected = result;
+        const MatrixView<T> c(result.data(), s.m, s.n);
+        xtape::CallLog<T> log;
+        log.clear();
+        const bool can_be = xtape::note_gemm_plus_row<T>(log, a.view, packed.matrix, row.view.data, c);
+        noted += can_be;
+        xtape::Team alone;
+        Matrix<T> other(s.m, s.k, Layout::row_major, engine);
+        std::copy(other.memory.begin(), other.memory.end(), a.memory.begin());
+        log.do_again(alone);
+        if (can_be)
+            xtape::gemm_plus_row(alone, a.view, packed.matrix, row.view.data,
+                                 MatrixView<T>(expected.data(), s.m, s.n));
+        CAPTURE(s.m, s.k, s.n, can_be);
+        CHECK(result == expected);
+    }
+    CHECK(noted >= 3);
+}
+
 TEMPLATE_TEST_CASE("gemm: an empty inner dimension gives zeros, empty results are left alone", "[gemm]",
                    float, double) {
     using T = TestType;

@@ -437,6 +437,43 @@ TEST_CASE("matmul: a sequence may be walked backwards, in jumps, and a step be u
     }
 }
 
+TEST_CASE("matmul: a sequence's gradient is zero where no step was used, and adds what came from elsewhere",
+          "[matmul]") {
+    // Products of chunks of steps are written to it, from the last chunk on, in memory that held other numbers before.
+    constexpr std::size_t T = 600, D = 3, N = 4;
+    const auto x = random({T, 1, D}, 1), w = random({D, N}, 2), v = random({D, N}, 3), c = random({T}, 4);
+    enum class Elsewhere { never, before, after };
+    for (const Elsewhere elsewhere : {Elsewhere::never, Elsewhere::before, Elsewhere::after}) {
+        for (const auto& [first, end] :
+             {std::pair{0u, 600u}, {0u, 599u}, {1u, 600u}, {100u, 300u}, {300u, 310u}}) {
+            CAPTURE(static_cast<int>(elsewhere), first, end);
+            Tape<double> tape;
+            for (int run = 0; run < 2; ++run) {
+                tape.clear();
+                const auto xs = tape.variable(x);
+                const auto by_w = tape.constant(w), by_v = tape.constant(v);
+                Var<double> total = tape.constant(0.0);
+                if (elsewhere == Elsewhere::before) total = sum(square(xs));
+                Numbers expected = Numbers::from_shape({T, 1, D});
+                expected.fill(0);
+                for (std::size_t t = first; t < end; ++t) {
+                    const auto step = xs[static_cast<std::ptrdiff_t>(t)];
+                    // Two sums of products by the same sequence; the second misses the first steps.
+                    total = total + c(t) * sum(Var<double>(matmul(step, by_w)));
+                    if (t > first + 5) total = total + sum(Var<double>(matmul(step, by_v)));
+                    for (std::size_t d = 0; d < D; ++d)
+                        for (std::size_t n = 0; n < N; ++n)
+                            expected(t, 0, d) += c(t) * w(d, n) + (t > first + 5 ? v(d, n) : 0);
+                }
+                if (elsewhere == Elsewhere::after) total = total + sum(square(xs));
+                if (elsewhere != Elsewhere::never) expected += 2 * x;
+                backward(total);
+                CHECK(difference(xs.grad(), expected) < 1e-12);
+            }
+        }
+    }
+}
+
 TEST_CASE("matmul: a sequence may be a view", "[matmul]") {
     for (std::size_t T : {2u, 5u, 90u}) {
         CAPTURE(T);

@@ -75,6 +75,31 @@ TEST_CASE("replay: a computation that threw, or unrolled a sequence, isn't compl
     CHECK_FALSE(replay.is_complete());
 }
 
+TEST_CASE("replay: goes back and forth between two places that were exchanged") {
+    // x and y change places: from x to y and from there to x.
+    const auto step = [](const Array<double>& from) {
+        Tape<double> tape;
+        return Array<double>(Var<double>(sin(tape.constant(from)) + 1).value());
+    };
+    Array<double> x = filled({5}, 0.3);
+    Tape<double> tape;
+    Replay<double> there;
+    const Var<double> y =
+        there.note(tape, [&] { return Var<double>(sin(tape.borrow(x.shape(), x.data())) + 1); });
+    Replay<double> back = there;
+    back.exchange(x.data(), const_cast<double*>(&y.value()(0)), 5);
+    Array<double> expected = step(x);
+    CHECK((y.value() == expected.view()));
+    for (int k = 0; k < 3; ++k) {
+        back.run();
+        expected = step(expected);
+        CHECK((x.view() == expected.view()));
+        there.run();
+        expected = step(expected);
+        CHECK((y.value() == expected.view()));
+    }
+}
+
 TEST_CASE("replay: nothing is recorded, so no gradient can be asked for") {
     Tape<double> tape;
     const Var<double> x = tape.variable(2.0);

@@ -118,6 +118,32 @@ struct Swapping : Counting {
     }
 };
 
+/// A state that is the same value twice: there is one place to find the next one, but two to bring it to.
+struct Twice : Counting {
+    struct State {
+        Var<double> h, again;
+    };
+    State initial_state(Tape<double>& tape, std::size_t batch) const {
+        return {nn::zeros(tape, Shape{batch, H}), nn::zeros(tape, Shape{batch, H})};
+    }
+    auto on(Tape<double>& tape) const {
+        return nn::every_step([w = tape.watch(weight)](const Var<double>& x, const State& s) -> State {
+            const Var<double> h = tanh(matmul(x, w) + 0.5 * s.h - 0.25 * s.again);
+            return {h, h};
+        });
+    }
+};
+/// A state that is a part of what was computed in one piece.
+struct Halves : Counting {
+    auto on(Tape<double>& tape) const {
+        return nn::every_step([w = tape.watch(weight)](const Var<double>& x,
+                                                       const Var<double>& h) -> Var<double> {
+            const Var<double> from_x = matmul(x, w);
+            return xtape::split<2>(Var<double>(tanh(xtape::concatenate<double>({from_x, h}, 1) * 0.5)))[1];
+        });
+    }
+};
+
 template <class Cell>
 Cell with_weights() {
     Cell cell;
@@ -141,6 +167,8 @@ TEST_CASE("stream: gives what unrolling over the whole sequence gives, for every
             check_stream<double>(with_weights<Free>(), batch, steps);
             check_stream<double>(with_weights<WithSoftmax>(), batch, steps);
             check_stream<double>(with_weights<Swapping>(), batch, steps);
+            check_stream<double>(with_weights<Twice>(), batch, steps);
+            check_stream<double>(with_weights<Halves>(), batch, steps);
         }
     }
 }
@@ -208,6 +236,59 @@ TEST_CASE("stream: reset forgets the state, refresh sees new weights and keeps i
     stream.refresh();
     const xt::xarray<double> expected = xt::tanh(0.5 * before);
     CHECK(xt::allclose(stream(x), expected));
+}
+
+TEST_CASE("stream: refresh keeps the state wherever the last step has left it") {
+    nn::Engine engine(2);
+    const nn::LSTMCell<double> cell(D, H, engine);
+    const xt::xarray<double> x = xt::ones<double>({std::size_t{2}, D});
+    Tape<double> other_tape;
+    nn::Stream expected(other_tape, cell);
+    std::vector<xt::xarray<double>> outputs;
+    for (int step = 0; step < 12; ++step) outputs.emplace_back(expected(x));
+    for (std::size_t steps = 1; steps <= 6; ++steps) {
+        Tape<double> tape;
+        nn::Stream stream(tape, cell);
+        for (std::size_t step = 0; step < 12; ++step) {
+            if (step == steps || step == steps + 3) stream.refresh();
+            CHECK(xt::allclose(stream(x), outputs[step], 1e-12, 1e-14));
+        }
+    }
+}
+
+TEST_CASE("stream: an output may be the next input, before and after it lies elsewhere") {
+    nn::Engine engine(2);
+    const nn::RNNCell<double> cell(D, D, engine);
+    xt::xarray<double> x = xt::ones<double>({std::size_t{2}, D}), h = xt::zeros<double>({std::size_t{2}, D});
+    Tape<double> tape;
+    nn::Stream stream(tape, cell);
+    auto y = stream(x);
+    for (int step = 0; step < 8; ++step) {
+        Tape<double> other;
+        h = cell(other.constant(x), other.constant(h)).value();
+        CHECK(xt::allclose(y, h, 1e-12, 1e-14));
+        x = h;
+        if (step == 5) stream.refresh();
+        y = stream(y);
+    }
+}
+
+TEST_CASE("stream: a bias that the product begins with is added once in each step") {
+    nn::Engine engine(3);
+    constexpr std::size_t wide = 32;  // whole vectors
+    nn::LSTMCell<float> lstm(wide, wide, engine);
+    nn::GRUCell<float> gru(wide, wide, engine, nn::Reset::after_product);
+    const auto check = [&](auto& cell) {
+        nn::normal(cell.bias, 0.7, engine);
+        const xt::xarray<float> xs = xt::cast<float>(random(engine, std::array<std::size_t, 3>{9, 1, wide}));
+        const xt::xarray<float> expected = unrolled<float>(cell, xs);
+        Tape<float> tape;
+        nn::Stream stream(tape, cell);
+        for (std::size_t t = 0; t < 9; ++t)
+            CHECK(xt::allclose(stream(xt::view(xs, t)), xt::view(expected, t), 1e-5, 1e-6));
+    };
+    check(lstm);
+    check(gru);
 }
 
 TEST_CASE("stream: an input that doesn't fit throws, and the stream goes on from where it was") {

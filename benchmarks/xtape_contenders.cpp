@@ -31,16 +31,12 @@ public:
         zero_grad();
         tape_.clear();
         outputs_ = forward(tape_.watch(x_));
+        packed_forward_ = packed_now();
         backward(outputs_, stop_gradient(tape_.watch(dh_)), {.release_values = options_.release_values});
     }
 
-    std::size_t packed_bytes() override {
-        std::size_t bytes = 0;
-        for (const auto& copy : tape_.products().packed) {
-            if (copy.packed.data != nullptr) bytes += copy.bytes;
-        }
-        return bytes;
-    }
+    /// The way back may put other copies where those of the way forward were.
+    std::size_t packed_bytes() override { return std::max(packed_forward_, packed_now()); }
 
 protected:
     OnTape(const Problem<T>& problem, const TapeOptions& options)
@@ -65,6 +61,17 @@ protected:
     Parameter<T> x_, dh_;
     Tape<T> tape_;
     Var<T> outputs_;
+
+private:
+    std::size_t packed_now() {
+        std::size_t bytes = 0;
+        for (const auto& copy : tape_.products().packed) {
+            if (copy.packed.data != nullptr) bytes += copy.bytes;
+        }
+        return bytes;
+    }
+
+    std::size_t packed_forward_ = 0;
 };
 
 /// The library's cells, unrolled.

@@ -270,12 +270,8 @@ struct PackedProduct {
         const std::size_t step = tile_columns(b, c.rows);
         for (std::size_t begin = 0; begin < b.cols; begin += step) {
             const std::size_t count = least(step, b.cols - begin);
-            const Tile multiply_tile = tile_of(b, c.rows, padded(count) / width);
-            fit(part(start, 0, begin), c.column_block(begin, count),
-                [&](const Start& from, const MatrixView<T>& to) {
-                    multiply_tile(a, panel(b, 0, begin), b.rows * panel_width, from, to.data, to.row_stride,
-                                  nullptr);
-                });
+            fit(tile_of(b, c.rows, padded(count) / width), a, panel(b, 0, begin), b.rows * panel_width,
+                part(start, 0, begin), c.column_block(begin, count), nullptr);
         }
     }
 
@@ -283,10 +279,8 @@ struct PackedProduct {
     enum class Left { in_place, copied_before, copied_by_first_panel };
 
     static Left left_of(const MatrixView<const T>& a, const PackedMatrix<T>& b) {
-        if constexpr (extends_panels) {
-            if (a.col_stride == 1) return Left::in_place;
-            return a.row_stride == 1 && b.sums == 1 ? Left::copied_by_first_panel : Left::copied_before;
-        }
+        if (extends_panels && a.col_stride == 1) return Left::in_place;
+        if (extends_panels && a.row_stride == 1 && b.sums == 1) return Left::copied_by_first_panel;
         // A block is copied if many columns pay for it, or each element of a row lies in a cache line of its own.
         const bool pays = b.cols >= panel_width * (a.col_stride == 1 ? 4 : 1);
         return pays ? Left::copied_before : Left::in_place;
@@ -378,32 +372,28 @@ struct PackedProduct {
         const T* const panels = panel(b, from, begin);
         const std::size_t panel_stride =
             is_extended ? static_cast<std::size_t>(panel(b, from, begin + panel_width) - panels) : 0;
-        std::size_t copied_rows = 0;
+        const MatrixView<const T> near = memory != nullptr ? copied(a, memory) : a;
+        std::size_t copied_rows = memory != nullptr ? 0 : c.rows;
         // Rows are dealt out evenly, so that no pass is left with a single one.
         const Cut passes(c.rows, is_extended ? extended_rows : tile_rows(b));
         for (std::size_t pass = 0; pass < passes.count; ++pass) {
             const std::size_t row = passes.begin(pass), rows = passes.size(pass);
-            const auto run = [&](const auto& multiply_tile, const MatrixView<const T>& left,
-                                 const auto& beside) {
-                fit(part(start, row, 0), c.row_block(row, rows),
-                    [&](const Start& first, const MatrixView<T>& to) {
-                        multiply_tile(left.row_block(row, rows), panels, panel_stride, first, to.data,
-                                      to.row_stride, beside);
-                    });
-            };
-            if (memory != nullptr && row + rows > copied_rows) {
+            const MatrixView<T> result = c.row_block(row, rows);
+            const Start first = part(start, row, 0);
+            if (row + rows > copied_rows) {
                 // A whole cache line of each column, which is the rows of this pass and perhaps of the next.
                 const Copy copy{memory + row, least(width, c.rows - row)};
                 if (count == vectors) copied_rows = row + copy.rows;
-                run(far_tile_of(count, rows), a, copy);
+                fit(far_tile_of(count, rows), a.row_block(row, rows), panels, panel_stride, first, result,
+                    copy);
                 continue;
             }
-            const MatrixView<const T> left = memory != nullptr ? copied(a, memory) : a;
             const bool fetches = pass > 0 && b.sums == 1 && rows > 2;
             const Tile plain = is_extended ? extended_tile_of(rows, fetches)
                                : fetches   ? one_panel<max_rows, 1, true>[count - 1].of[rows - 1]
                                            : tile_of(b, rows, count);
-            run(plain, left, fetches ? next + (pass - 1) * lines / (passes.count - 1) * width : nullptr);
+            fit(plain, near.row_block(row, rows), panels, panel_stride, first, result,
+                fetches ? next + (pass - 1) * lines / (passes.count - 1) * width : nullptr);
         }
     }
 
@@ -418,15 +408,18 @@ struct PackedProduct {
         return nullptr;
     }
 
-    /// multiply_tile(start, c), or beside c where that has no place for the padding.
-    template <class MultiplyTile>
-    [[gnu::always_inline]] static void fit(const Start& start, const MatrixView<T>& c,
-                                           const MultiplyTile& multiply_tile) {
-        if (c.cols % width == 0) return multiply_tile(start, c);
+    /// Calls a tile; beside c where that has no place for the padding.
+    template <class Function, class Last>
+    [[gnu::always_inline]] static void fit(Function multiply_tile, const MatrixView<const T>& a,
+                                           const T* panels, std::size_t panel_stride, const Start& start,
+                                           const MatrixView<T>& c, const Last& last) {
+        if (c.cols % width == 0)
+            return multiply_tile(a, panels, panel_stride, start, c.data, c.row_stride, last);
         alignas(64) T edge[max_rows * max_panels * panel_width];
         const MatrixView<T> beside(edge, c.rows, padded(c.cols));
         copy_rows(start, c, beside);
-        multiply_tile(start.data != nullptr ? rows_of(beside) : Start(), beside);
+        multiply_tile(a, panels, panel_stride, start.data != nullptr ? rows_of(beside) : Start(), edge,
+                      beside.row_stride, last);
         copy_rows(rows_of(beside), c, c);
     }
     /// The rows of c from a start, if there is one.

@@ -27,13 +27,29 @@ struct PackedProduct {
     /// The same where each element is the sum of several sums (PackedMatrix::sums).
     static constexpr std::size_t sums_in_parts = 2;
     static constexpr std::size_t max_rows_in_parts = max_rows == 8 ? 6 : 2;
+    /// Four vectors by six rows are as many accumulators: a last panel of a single vector, whose products would wait for
+    /// loads, goes with the panel before it.
+    static constexpr bool extends_panels = max_rows == 8;
+    static constexpr std::size_t extended_rows = 6;
     /// Rows of a that stay in the second-level cache while they meet all panels.
     static constexpr std::size_t block_rows = 64;
+    /// From a column of a copied block to the next: no power of two, and room for a vector beyond the last row.
+    static constexpr std::size_t copy_stride = block_rows + width;
+    /// A k up to this length isn't cut into slices where a needs no copy, so that c is read and written once.
+    static constexpr std::size_t whole_depth = 256;
     /// What of b is taken to stay there beside other things.
     static constexpr std::size_t second_level_bytes = std::size_t(1) << 20;
 
     using Start = ProductStart<T>;
     using Tile = ProductTile<T>;
+
+    /// Where the first rows of a tile's left operand are to be copied, at most a vector of them, a column every copy_stride.
+    struct Copy {
+        T* data = nullptr;
+        std::size_t rows = 0;
+    };
+    using FarTile = void (*)(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
+                             const Start& start, T* c, std::ptrdiff_t c_stride, const Copy& copy);
 
     static Start rows_of(const MatrixView<T>& c) { return {c.data, c.row_stride}; }
     static Start part(const Start& start, std::size_t row, std::size_t column) {
@@ -108,15 +124,18 @@ struct PackedProduct {
         call(std::make_index_sequence<N>{});
     }
 
+    /// What a tile does beside its products: nothing; fetches one cache line of what comes next to the second-level
+    /// cache with each column of a, so that a weight that is larger than that cache arrives while the rows pass over what
+    /// came before it; fetches columns of a that lie far apart; or copies them, too.
+    enum class Beside { nothing, fetch_next, fetch_left, copy_left };
+
     /// c = start + a times the panels: R rows by P whole panels and then L vectors of the last one, which is L vectors
     /// wide. A panel follows the one before it at panel_stride. Columns of padding are written too. Each element is the
     /// sum of S sums, of which sum s has the products s, s + S, s + 2 S, ...
-    ///
-    /// If Ahead, one cache line of `ahead` is fetched to the second-level cache with each column of a: a weight that is
-    /// larger than that cache arrives while the rows pass over what came before it.
-    template <std::size_t R, std::size_t P, std::size_t L, std::size_t S, bool Ahead>
-    static void tile(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
-                     const Start& start, T* c, std::ptrdiff_t c_stride, const T* ahead) {
+    template <std::size_t R, std::size_t P, std::size_t L, std::size_t S, Beside beside>
+    [[gnu::always_inline]] static void products(const MatrixView<const T>& a, const T* panels,
+                                                std::size_t panel_stride, const Start& start, T* c,
+                                                std::ptrdiff_t c_stride, const T* ahead, Copy to) {
         constexpr std::size_t whole = P * vectors, all = whole + L;
         Vector sum[S][R][all];
         auto each = [](auto body) { each_of<R * all>([&](auto i) { body(i / all, i % all); }); };
@@ -131,13 +150,11 @@ struct PackedProduct {
         const T* left = a.data;
         const T* last = panels + P * panel_stride;
         const auto add_product = [&](auto s) __attribute__((always_inline)) {
-            if constexpr (Ahead)
-                __builtin_prefetch(ahead + s * width, 0, 2);
-            else if constexpr (R > 2 && S == 1)  // the hardware doesn't look ahead across the end of a panel
-                each_of<all>([&](auto v) {
-                    __builtin_prefetch((P > 0 ? panels + 16 * panel_width : last + 16 * L * width) +
-                                       v * width);
-                });
+            if constexpr (beside == Beside::fetch_next) __builtin_prefetch(ahead + s * width, 0, 2);
+            // No further ahead than has room in a set of the first-level cache, into one of which all columns may fall.
+            if constexpr (beside >= Beside::fetch_left) __builtin_prefetch(left + 8 * a.col_stride);
+            if constexpr (beside == Beside::copy_left)
+                Pack<T, Arch>::load_first(left, to.rows).store(to.data);
             const T* const row = panels + s * panel_width;
             Vector right[all];
             each_of<whole>([&](auto v) {
@@ -156,7 +173,8 @@ struct PackedProduct {
             left += static_cast<std::ptrdiff_t>(S) * a.col_stride;
             panels += S * panel_width;
             last += S * L * width;
-            if constexpr (Ahead) ahead += S * width;
+            if constexpr (beside == Beside::fetch_next) ahead += S * width;
+            if constexpr (beside == Beside::copy_left) to.data += copy_stride;
         }
         each_of<S - 1>([&](auto s) __attribute__((always_inline)) {
             if (l + s < a.cols) add_product(s);
@@ -168,27 +186,58 @@ struct PackedProduct {
         });
     }
 
+    template <std::size_t R, std::size_t P, std::size_t L, std::size_t S, bool fetches>
+    static void tile(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
+                     const Start& start, T* c, std::ptrdiff_t c_stride, const T* ahead) {
+        constexpr Beside beside = fetches ? Beside::fetch_next : Beside::nothing;
+        products<R, P, L, S, beside>(a, panels, panel_stride, start, c, c_stride, ahead, {});
+    }
+    template <std::size_t R, std::size_t P, std::size_t L>
+    static void far_tile(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
+                         const Start& start, T* c, std::ptrdiff_t c_stride, const Copy& copy) {
+        // Only after a whole panel there are others.
+        constexpr Beside beside = P == 1 && L == 0 ? Beside::copy_left : Beside::fetch_left;
+        products<R, P, L, 1, beside>(a, panels, panel_stride, start, c, c_stride, nullptr, copy);
+    }
+
     // ---- tables of tiles ----
 
-    template <std::size_t N>
+    template <std::size_t N, class Function = Tile>
     struct Tiles {
-        Tile of[N];
+        Function of[N];
     };
-    template <std::size_t P, std::size_t L, std::size_t S, bool Ahead, std::size_t... R>
+    template <std::size_t P, std::size_t L, std::size_t S, bool fetches, std::size_t... R>
     static constexpr Tiles<sizeof...(R)> tiles_by_rows(std::index_sequence<R...>) {
-        return {{&tile<R + 1, P, L, S, Ahead>...}};
+        return {{&tile<R + 1, P, L, S, fetches>...}};
     }
     template <std::size_t R, std::size_t... I>
     static constexpr Tiles<sizeof...(I)> tiles_by_vectors(std::index_sequence<I...>) {
         return {{&tile<R, (I + 1) / vectors, (I + 1) % vectors, 1, false>...}};
     }
+    template <std::size_t P, std::size_t L, std::size_t... R>
+    static constexpr Tiles<sizeof...(R), FarTile> far_tiles(std::index_sequence<R...>) {
+        return {{&far_tile<R + 1, P, L>...}};
+    }
 
     /// All tiles of one panel: one_panel<...>[v - 1].of[r - 1] multiplies r rows by a panel of v vectors.
-    template <std::size_t rows, std::size_t S, bool Ahead>
+    template <std::size_t rows, std::size_t S, bool fetches>
     static constexpr Tiles<rows> one_panel[vectors] = {
-        tiles_by_rows<0, 1, S, Ahead>(std::make_index_sequence<rows>{}),
-        tiles_by_rows<0, 2, S, Ahead>(std::make_index_sequence<rows>{}),
-        tiles_by_rows<1, 0, S, Ahead>(std::make_index_sequence<rows>{})};
+        tiles_by_rows<0, 1, S, fetches>(std::make_index_sequence<rows>{}),
+        tiles_by_rows<0, 2, S, fetches>(std::make_index_sequence<rows>{}),
+        tiles_by_rows<1, 0, S, fetches>(std::make_index_sequence<rows>{})};
+
+    /// Those of a panel and a vector.
+    template <bool fetches>
+    static constexpr auto extended =
+        tiles_by_rows<1, 1, 1, fetches>(std::make_index_sequence<extended_rows>{});
+
+    /// The same for a left operand whose columns lie far apart.
+    template <std::size_t rows>
+    static constexpr Tiles<rows, FarTile> far_panel[vectors] = {
+        far_tiles<0, 1>(std::make_index_sequence<rows>{}), far_tiles<0, 2>(std::make_index_sequence<rows>{}),
+        far_tiles<1, 0>(std::make_index_sequence<rows>{})};
+    template <std::size_t rows>
+    static constexpr auto far_extended = far_tiles<1, 1>(std::make_index_sequence<rows>{});
 
     /// One or two rows have too few sums in flight to hide the latency of an addition: they take several panels
     /// at once. one_row[v - 1] multiplies by v vectors of neighbouring panels.
@@ -219,28 +268,43 @@ struct PackedProduct {
                          const MatrixView<T>& c) {
         if (c.rows > tile_rows(b)) return multiply_in_blocks(a, b, start, c);
         const std::size_t step = tile_columns(b, c.rows);
-        for (std::size_t begin = 0; begin < b.cols; begin += step)
-            multiply_rows(a, b, panel(b, 0, begin), nullptr, part(start, 0, begin),
-                          c.column_block(begin, least(step, b.cols - begin)));
+        for (std::size_t begin = 0; begin < b.cols; begin += step) {
+            const std::size_t count = least(step, b.cols - begin);
+            fit(tile_of(b, c.rows, padded(count) / width), a, panel(b, 0, begin), b.rows * panel_width,
+                part(start, 0, begin), c.column_block(begin, count), nullptr);
+        }
+    }
+
+    /// How a block of the left operand meets the panels.
+    enum class Left { in_place, copied_before, copied_by_first_panel };
+
+    static Left left_of(const MatrixView<const T>& a, const PackedMatrix<T>& b) {
+        if (extends_panels && a.col_stride == 1) return Left::in_place;
+        if (extends_panels && a.row_stride == 1 && b.sums == 1) return Left::copied_by_first_panel;
+        // A block is copied if many columns pay for it, or each element of a row lies in a cache line of its own.
+        const bool pays = b.cols >= panel_width * (a.col_stride == 1 ? 4 : 1);
+        return pays ? Left::copied_before : Left::in_place;
     }
 
     /// Slices of k and blocks of rows are so large that what is used again is still in a cache: a slice of a panel in the
     /// first level, under the rows of a block, and all slices or all blocks in the second.
     [[gnu::noinline]] static void multiply_in_blocks(const MatrixView<const T>& a, const PackedMatrix<T>& b,
                                                      const Start& start, const MatrixView<T>& c) {
-        alignas(64) T memory[block_rows * product_depth];
-        const Cut slices(a.cols, product_depth), blocks(c.rows, block_rows);
+        alignas(64) T memory[copy_stride * product_depth];
+        const Left left = left_of(a, b);
+        const bool uncut = left == Left::in_place && a.cols <= whole_depth;
+        const Cut slices(a.cols, uncut ? whole_depth : product_depth), blocks(c.rows, block_rows);
         const bool rows_first = b.rows * b.cols * sizeof(T) > second_level_bytes;
-        // A block is copied if many columns pay for it, or each element of a row lies in a cache line of its own.
-        const bool copies = b.cols >= panel_width * (a.col_stride == 1 ? 4 : 1);
         for (std::size_t i = 0; i < slices.count * blocks.count; ++i) {
             const std::size_t slice = rows_first ? i / blocks.count : i % slices.count;
             const std::size_t block = rows_first ? i % blocks.count : i / slices.count;
             const std::size_t from = slices.begin(slice), row = blocks.begin(block);
             const MatrixView<T> result = c.row_block(row, blocks.size(block));
-            MatrixView<const T> left = a.row_block(row, result.rows).column_block(from, slices.size(slice));
-            if (copies) left = dense(left, memory);
-            multiply_block(left, b, from, slice > 0 ? rows_of(result) : part(start, row, 0), result);
+            const MatrixView<const T> rows =
+                a.row_block(row, result.rows).column_block(from, slices.size(slice));
+            multiply_block(left == Left::copied_before ? dense(rows, memory) : rows,
+                           left == Left::copied_by_first_panel ? memory : nullptr, b, from,
+                           slice > 0 ? rows_of(result) : part(start, row, 0), result);
         }
     }
 
@@ -253,17 +317,32 @@ struct PackedProduct {
         std::size_t size(std::size_t i) const { return begin(i + 1) - begin(i); }
     };
 
-    /// c = start + a times the rows of b from `from` on, as many as a has columns.
-    static void multiply_block(const MatrixView<const T>& a, const PackedMatrix<T>& b, std::size_t from,
+    /// c = start + a times the rows of b from `from` on, as many as a has columns. With memory for a copy of a, that is made
+    /// under the products by the first panel and stands in for a from then on.
+    static void multiply_block(MatrixView<const T> a, T* memory, const PackedMatrix<T>& b, std::size_t from,
                                const Start& start, const MatrixView<T>& c) {
-        for (std::size_t begin = 0; begin < b.cols; begin += panel_width) {
-            const std::size_t end = least(begin + panel_width, b.cols);
+        for (std::size_t begin = 0, end; begin < b.cols; begin = end) {
+            end = begin + columns_at(b, begin);
             const T* const next = end < b.cols             ? panel(b, from, end)
                                   : from + a.cols < b.rows ? panel(b, from + a.cols, 0)
                                                            : b.data;
-            multiply_panel(a, b, panel(b, from, begin), next, part(start, 0, begin),
+            multiply_panel(a, memory, b, from, begin, next, part(start, 0, begin),
                            c.column_block(begin, end - begin));
+            if (memory != nullptr) a = copied(a, memory);
+            memory = nullptr;
         }
+    }
+
+    /// How many columns from `begin` on the rows of a block meet at once.
+    static std::size_t columns_at(const PackedMatrix<T>& b, std::size_t begin) {
+        const std::size_t rest = b.cols - begin;
+        const bool is_extended = extends_panels && b.sums == 1 && rest > panel_width;
+        return is_extended && rest <= panel_width + width ? rest : least(panel_width, rest);
+    }
+
+    /// Where tiles put their copy of a block of a.
+    static MatrixView<const T> copied(const MatrixView<const T>& a, const T* memory) {
+        return {memory, a.rows, a.cols, 1, static_cast<std::ptrdiff_t>(copy_stride)};
     }
 
     /// Row `from` of the panel that begins at a column.
@@ -283,39 +362,70 @@ struct PackedProduct {
         return result;
     }
 
-    /// All rows pass over one panel, the first time slowly, as it comes into the first-level cache; meanwhile the others
-    /// fetch what comes next.
-    static void multiply_panel(const MatrixView<const T>& a, const PackedMatrix<T>& b, const T* panels,
-                               const T* next, const Start& start, const MatrixView<T>& c) {
-        const std::size_t lines = a.cols * padded(c.cols) / width;
+    /// All rows pass over one panel, or one and a vector, the first time slowly, as it comes into the first-level cache;
+    /// meanwhile the others fetch what comes next.
+    static void multiply_panel(const MatrixView<const T>& a, T* memory, const PackedMatrix<T>& b,
+                               std::size_t from, std::size_t begin, const T* next, const Start& start,
+                               const MatrixView<T>& c) {
+        const std::size_t count = padded(c.cols) / width, lines = a.cols * count;
+        const bool is_extended = count > vectors;
+        const T* const panels = panel(b, from, begin);
+        const std::size_t panel_stride =
+            is_extended ? static_cast<std::size_t>(panel(b, from, begin + panel_width) - panels) : 0;
+        const MatrixView<const T> near = memory != nullptr ? copied(a, memory) : a;
+        std::size_t copied_rows = memory != nullptr ? 0 : c.rows;
         // Rows are dealt out evenly, so that no pass is left with a single one.
-        const Cut passes(c.rows, tile_rows(b));
+        const Cut passes(c.rows, is_extended ? extended_rows : tile_rows(b));
         for (std::size_t pass = 0; pass < passes.count; ++pass) {
             const std::size_t row = passes.begin(pass), rows = passes.size(pass);
-            const T* const ahead =
-                pass > 0 ? next + (pass - 1) * lines / (passes.count - 1) * width : nullptr;
-            multiply_rows(a.row_block(row, rows), b, panels, ahead, part(start, row, 0),
-                          c.row_block(row, rows));
+            const MatrixView<T> result = c.row_block(row, rows);
+            const Start first = part(start, row, 0);
+            if (row + rows > copied_rows) {
+                // A whole cache line of each column, which is the rows of this pass and perhaps of the next.
+                const Copy copy{memory + row, least(width, c.rows - row)};
+                if (count == vectors) copied_rows = row + copy.rows;
+                fit(far_tile_of(count, rows), a.row_block(row, rows), panels, panel_stride, first, result,
+                    copy);
+                continue;
+            }
+            const bool fetches = pass > 0 && b.sums == 1 && rows > 2;
+            const Tile plain = is_extended ? extended_tile_of(rows, fetches)
+                               : fetches   ? one_panel<max_rows, 1, true>[count - 1].of[rows - 1]
+                                           : tile_of(b, rows, count);
+            fit(plain, near.row_block(row, rows), panels, panel_stride, first, result,
+                fetches ? next + (pass - 1) * lines / (passes.count - 1) * width : nullptr);
         }
     }
 
-    /// At most as many rows and columns as a tile has.
-    static void multiply_rows(const MatrixView<const T>& a, const PackedMatrix<T>& b, const T* panels,
-                              const T* ahead, const Start& start, const MatrixView<T>& c) {
-        const std::size_t count = padded(c.cols) / width, panel_stride = b.rows * panel_width;
-        const bool fetches = ahead != nullptr && b.sums == 1 && c.rows > 2;
-        const Tile multiply =
-            fetches ? one_panel<max_rows, 1, true>[count - 1].of[c.rows - 1] : tile_of(b, c.rows, count);
-        if (c.cols == count * width)
-            return multiply(a, panels, panel_stride, start, c.data, c.row_stride, ahead);
-        // The padding has no place in c: compute beside it.
+    static Tile extended_tile_of(std::size_t rows, bool fetches) {
+        if constexpr (extends_panels) return (fetches ? extended<true> : extended<false>).of[rows - 1];
+        return nullptr;
+    }
+    static FarTile far_tile_of(std::size_t count, std::size_t rows) {
+        if constexpr (extends_panels)
+            return count > vectors ? far_extended<extended_rows>.of[rows - 1]
+                                   : far_panel<max_rows>[count - 1].of[rows - 1];
+        return nullptr;
+    }
+
+    /// Calls a tile; beside c where that has no place for the padding.
+    template <class Function, class Last>
+    [[gnu::always_inline]] static void fit(Function multiply_tile, const MatrixView<const T>& a,
+                                           const T* panels, std::size_t panel_stride, const Start& start,
+                                           const MatrixView<T>& c, const Last& last) {
+        if (c.cols % width == 0)
+            return multiply_tile(a, panels, panel_stride, start, c.data, c.row_stride, last);
         alignas(64) T edge[max_rows * max_panels * panel_width];
-        const MatrixView<T> beside(edge, c.rows, count * width);
-        for (std::size_t r = 0; start.data != nullptr && r < c.rows; ++r)
-            copy(c.cols, part(start, r, 0).data, beside.at(r, 0));
-        multiply(a, panels, panel_stride, start.data != nullptr ? rows_of(beside) : Start(), edge,
-                 beside.row_stride, ahead);
-        for (std::size_t r = 0; r < c.rows; ++r) copy(c.cols, beside.at(r, 0), c.at(r, 0));
+        const MatrixView<T> beside(edge, c.rows, padded(c.cols));
+        copy_rows(start, c, beside);
+        multiply_tile(a, panels, panel_stride, start.data != nullptr ? rows_of(beside) : Start(), edge,
+                      beside.row_stride, last);
+        copy_rows(rows_of(beside), c, c);
+    }
+    /// The rows of c from a start, if there is one.
+    static void copy_rows(const Start& from, const MatrixView<T>& c, const MatrixView<T>& to) {
+        for (std::size_t r = 0; from.data != nullptr && r < c.rows; ++r)
+            copy(c.cols, part(from, r, 0).data, to.at(r, 0));
     }
 };
 

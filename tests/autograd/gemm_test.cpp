@@ -110,9 +110,9 @@ double error(const MatrixView<const T>& a, const MatrixView<const T>& b, T beta,
 struct Size {
     std::size_t m, k, n;
 };
-constexpr Size sizes[] = {{1, 1, 1},     {1, 7, 5},    {7, 5, 1},    {3, 1, 4},
-                          {2, 3, 4},     {5, 17, 33},  {9, 64, 48},  {13, 31, 50},
-                          {17, 130, 47}, {1, 40, 300}, {2, 33, 199}, {20, 260, 97}};
+constexpr Size sizes[] = {{1, 1, 1},    {1, 7, 5},     {7, 5, 1},     {3, 1, 4},     {2, 3, 4},
+                          {5, 17, 33},  {9, 64, 48},   {13, 31, 50},  {17, 130, 47}, {1, 40, 300},
+                          {2, 33, 199}, {20, 260, 97}, {71, 400, 64}, {9, 256, 150}, {130, 193, 40}};
 constexpr Size empty_sizes[] = {{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {1, 0, 4}, {4, 0, 1}, {1, 0, 1}, {0, 0, 0}};
 
 }  // namespace
@@ -244,8 +244,10 @@ TEMPLATE_TEST_CASE("gemm: packed, a row has the same bits whatever the number of
     using T = TestType;
     std::mt19937 engine(4);
     constexpr std::size_t most = 81;
-    // Few rows and columns make an element the sum of several sums; a k of more than one slice; k odd.
-    for (auto [k, n] : {std::pair(300, 211), std::pair(101, 16), std::pair(192, 9), std::pair(193, 9)}) {
+    // Few rows and columns make an element the sum of several sums; a k of more than one slice, or of one that is longer
+    // than others; k odd; a panel and some columns more.
+    for (auto [k, n] : {std::pair(300, 211), std::pair(101, 16), std::pair(192, 9), std::pair(193, 9),
+                        std::pair(256, 64), std::pair(257, 100)}) {
         const auto columns = static_cast<std::size_t>(n);
         Matrix<T> a(most, static_cast<std::size_t>(k), Layout::row_major, engine);
         Matrix<T> b(static_cast<std::size_t>(k), columns, Layout::transposed, engine);
@@ -263,6 +265,38 @@ TEMPLATE_TEST_CASE("gemm: packed, a row has the same bits whatever the number of
                              alone.begin() + static_cast<std::ptrdiff_t>(first * columns)));
         }
     }
+}
+
+TEMPLATE_TEST_CASE("gemm: packed, a row has the same bits however the left operand lies in memory", "[gemm]",
+                   float, double) {
+    using T = TestType;
+    std::mt19937 engine(9);
+    constexpr std::size_t most = 150;
+    // One panel, less, and one with some columns more, alone and after others; more than a slice of k.
+    for (std::size_t n : {24, 40, 48, 64, 100, 211})
+        for (std::size_t k : {70, 256, 400}) {
+            Matrix<T> a(most, k, Layout::row_major, engine), b(k, n, Layout::row_major, engine);
+            Packed<T> packed(b.view);
+            std::vector<T> columns(most * k), apart(2 * most * k);
+            for (std::size_t i = 0; i < most; ++i)
+                for (std::size_t j = 0; j < k; ++j)
+                    columns[j * most + i] = apart[2 * (i * k + j)] = a.view(i, j);
+            const auto stride = static_cast<std::ptrdiff_t>(k);
+            const MatrixView<const T> transposed(columns.data(), most, k, 1, most);
+            const MatrixView<const T> strided(apart.data(), most, k, 2 * stride, 2);
+            for (std::size_t m : {9, 17, 64, 77, 150}) {
+                const std::size_t first = most - m;
+                const auto product = [&](const MatrixView<const T>& left) {
+                    std::vector<T> c(m * n, T(0.5));
+                    xtape::gemm(left.row_block(first, m), packed.matrix, T(1), MatrixView<T>(c.data(), m, n));
+                    return c;
+                };
+                CAPTURE(m, k, n);
+                const std::vector<T> expected = product(a.view);
+                CHECK(product(transposed) == expected);
+                CHECK(product(strided) == expected);
+            }
+        }
 }
 
 TEMPLATE_TEST_CASE("gemm: packed, a block of columns gives the bits that the whole matrix gives there",

@@ -75,7 +75,8 @@ using Contenders = std::vector<std::unique_ptr<Contender<T>>>;
 /// How xtape's contenders use their tape.
 struct TapeOptions {
     std::size_t threads = 1;
-    bool release_values = false;
+    /// A training step needs one sweep; the others don't keep what a second one would need either.
+    bool release_values = true;
 };
 
 /// Each in its own file; a library that isn't there, or has no such cell or type, contributes none. The problem

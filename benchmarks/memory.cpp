@@ -15,7 +15,9 @@ using Make = Contenders<float> (*)(const Problem<float>&);
 Contenders<float> releasing_contenders(const Problem<float>& problem) {
     return xtape_contenders(problem, {.release_values = true});
 }
-Contenders<float> keeping_contenders(const Problem<float>& problem) { return xtape_contenders(problem); }
+Contenders<float> keeping_contenders(const Problem<float>& problem) {
+    return xtape_contenders(problem, {.release_values = false});
+}
 
 /// Bytes that the first training step asks for.
 struct Step {

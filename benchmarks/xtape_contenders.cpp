@@ -51,7 +51,11 @@ protected:
     /// From x (T, B, D) to all outputs (T, B, H).
     virtual Var<T> forward(const Var<T>& x) = 0;
 
-    Buffer<T> outputs() const {
+    Buffer<T> outputs() {
+        if (tape_.has_released()) {
+            tape_.clear();
+            outputs_ = forward(tape_.watch(x_));
+        }
         const auto h = outputs_.value();
         return Buffer<T>(h.begin(), h.end());
     }

@@ -20,8 +20,33 @@ bool takes_rows(const MatrixView<T>& c) {
     return c.col_stride == 1 && (c.rows <= 1 || c.row_stride >= static_cast<std::ptrdiff_t>(c.cols));
 }
 
+/// Some rows or columns of a dense matrix.
+struct Block {
+    bool by_rows = false;
+    std::size_t begin = 0;
+    std::size_t count = 0;  // none if it is something else
+};
+
+/// What a matrix, or its transpose, is of its owner.
+template <class T>
+Block block_of(const Node<T>& matrix, const Node<T>& owner) {
+    if (matrix.shape.size() != 2 || owner.shape.size() != 2) return {};
+    const std::size_t rows = owner.shape[0], cols = owner.shape[1];
+    if (rows < 2 || cols < 2) return {};
+    const Strides strides = matrix.full_strides();
+    const bool turned = strides[0] == 1;
+    const std::size_t mine = matrix.shape[turned ? 1 : 0], across = matrix.shape[turned ? 0 : 1];
+    if (mine < 2 || across < 2 || strides[turned ? 0 : 1] != 1 ||
+        strides[turned ? 1 : 0] != static_cast<std::ptrdiff_t>(cols))
+        return {};
+    const auto offset = static_cast<std::size_t>(matrix.value - owner.value);
+    if (mine == rows && offset + across <= cols) return {false, offset, across};
+    if (across == cols && offset % cols == 0) return {true, offset / cols, mine};
+    return {};
+}
+
 /// The gradient of matrix b, as a matrix, ready to be added to. If nothing was added before and b is all that its
-/// owner holds, `first` says that the caller may write.
+/// owner holds, or some whole rows or columns of it, `first` says that the caller may write.
 template <class T>
 MatrixView<T> matrix_target(Sweep<T>& sweep, NodeIndex index, bool& first) {
     const Node<T>& node = sweep.node(index);
@@ -31,6 +56,13 @@ MatrixView<T> matrix_target(Sweep<T>& sweep, NodeIndex index, bool& first) {
     if (node.size() == sweep.node(owner).size() && owner == node.owner && !repeats) {
         T* data = sweep.whole_target(owner, first);
         return *as_rows(data + (node.value - sweep.node(owner).value), node.shape, strides);
+    }
+    if (owner == node.owner) {
+        const Block block = block_of(node, sweep.node(owner));
+        if (block.count > 0) {
+            T* data = sweep.block_target(owner, block.by_rows, block.begin, block.count, first);
+            return *as_rows(data + (node.value - sweep.node(owner).value), node.shape, strides);
+        }
     }
     first = false;
     const auto target = sweep.target(index);

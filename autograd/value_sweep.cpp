@@ -315,9 +315,10 @@ typename Sweep<T>::Target Sweep<T>::piece_target(NodeIndex to, bool& first) {
         slot.written = true;
         slot.pieces = static_cast<std::uint8_t>(pieces);
         slot.written_pieces = 0;
+        slot.in_rows = false;
     }
     const auto piece = static_cast<std::uint8_t>(1u << number);
-    if (slot.pieces != pieces || (slot.written_pieces & piece) != 0) return target(to);
+    if (slot.pieces != pieces || slot.in_rows || (slot.written_pieces & piece) != 0) return target(to);
     first = true;
     slot.written_pieces |= piece;
     if (slot.written_pieces == (1u << pieces) - 1) slot.pieces = 0;
@@ -325,14 +326,46 @@ typename Sweep<T>::Target Sweep<T>::piece_target(NodeIndex to, bool& first) {
 }
 
 template <class T>
+T* Sweep<T>::block_target(NodeIndex index, bool by_rows, std::size_t begin, std::size_t count, bool& first) {
+    first = false;
+    const Node<T>& node = tape_.at(index);
+    const std::size_t extent = node.shape[by_rows ? 0 : 1];
+    const std::size_t unit = std::gcd(std::gcd(begin, count), extent);
+    const std::size_t pieces = unit == 0 ? 0 : extent / unit;
+    Slot& slot = slots_[index];
+    if (slot.data == nullptr) find_buffer(slot, index);
+    if (slot.borrowed) copy_borrowed(slot, index);
+    if (!slot.written && pieces > 0 && pieces <= max_pieces) {
+        slot.written = true;
+        slot.pieces = static_cast<std::uint8_t>(pieces);
+        slot.written_pieces = 0;
+        slot.in_rows = by_rows;
+    }
+    if (slot.pieces == pieces && slot.in_rows == by_rows) {
+        const auto mine = static_cast<std::uint8_t>(((1u << count / unit) - 1) << begin / unit);
+        if ((slot.written_pieces & mine) == mine) return slot.data;
+        if ((slot.written_pieces & mine) == 0) {
+            first = true;
+            slot.written_pieces |= mine;
+            if (slot.written_pieces == (1u << pieces) - 1) slot.pieces = 0;
+            return slot.data;
+        }
+    }
+    if (slot.pieces > 0) clear_other_pieces(slot, index);
+    zero_if_fresh(slot, index);
+    return slot.data;
+}
+
+/// The pieces that nobody has written begin with zeros.
+template <class T>
 void Sweep<T>::clear_other_pieces(Slot& slot, NodeIndex owner) {
     const Node<T>& node = tape_.at(owner);
     const std::size_t pieces = std::exchange(slot.pieces, std::uint8_t{0});
-    const std::size_t width = node.shape.back() / pieces;
-    const std::size_t row = node.shape.back();
+    const std::size_t rows = slot.in_rows ? 1 : node.size() / node.shape.back();
+    const std::size_t row = node.size() / rows;
+    const std::size_t width = row / pieces;
     for (std::size_t k = 0; k < pieces; ++k) {
-        if ((slot.written_pieces >> k & 1u) == 0)
-            clear_rows(node.size() / row, width, row, slot.data + k * width);
+        if ((slot.written_pieces >> k & 1u) == 0) clear_rows(rows, width, row, slot.data + k * width);
     }
 }
 

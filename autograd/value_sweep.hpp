@@ -73,6 +73,11 @@ public:
                    : begin_whole(from, to, first, sum, true);
     }
 
+    /// The gradient of a node of two axes that is its own owner, for a caller that goes over `count` of its rows, or columns,
+    /// from `begin` on. Sets `first` if nothing was added there before, and the caller is to write all of them; what
+    /// nobody has written in the end is cleared.
+    T* block_target(NodeIndex owner, bool by_rows, std::size_t begin, std::size_t count, bool& first);
+
     bool releases_values() const { return releases_; }
     /// Finds a place for the gradient of a node, which is about to be written, if that is a sum of products and has none:
     /// that of its value where nobody asked for the gradient, and `may_overwrite` says that no element will be read once
@@ -118,6 +123,7 @@ private:
         T* data;
         std::uint8_t pieces;          // if parts are still to be written: how many pieces there are,
         std::uint8_t written_pieces;  // and which of them were, a bit each
+        bool in_rows : 1;             // they are rows and not columns
         bool written : 1;
         bool lent : 1;      // the memory is a parameter's, a chunk's, another node's or a seed's
         bool lends : 1;     // other nodes use the memory until the sweep is over

@@ -434,3 +434,82 @@ TEST_CASE("value sweep: who asks for a gradient that is a seed gets one that is 
     CHECK(difference(by_grad[0].value(), seed_numbers) == 0);
     CHECK(difference(by_grad[1].value(), dc) < 1e-14);
 }
+
+// ---- blocks of a matrix ------------------------------------------------------------------------------------------
+
+namespace {
+
+/// Some rows or columns of a matrix that is multiplied by, or by whose transpose.
+struct Factor {
+    bool rows;
+    std::size_t begin, count;
+    bool turned = false;
+};
+
+struct Blocks {
+    std::string what;
+    std::size_t columns;
+    std::vector<Factor> factors;
+    bool whole = false;  // the matrix is read as it is, too
+};
+
+const std::vector<Blocks> cases_of_blocks = {
+    {"halves", 8, {{false, 0, 4}, {false, 4, 4}}},
+    {"columns of different counts, in any order", 8, {{false, 6, 2}, {false, 0, 2}, {false, 2, 4, true}}},
+    {"rows of different counts", 8, {{true, 0, 4}, {true, 4, 2, true}}},
+    {"one is never used", 8, {{false, 0, 2}, {false, 6, 2}}},
+    {"one is used twice", 8, {{false, 0, 2}, {false, 2, 6}, {false, 0, 2, true}}},
+    {"one overlaps another", 8, {{false, 0, 4}, {false, 2, 4}, {false, 4, 4}}},
+    {"one overlaps another by a third", 9, {{false, 0, 6}, {false, 3, 6}}},
+    {"rows that overlap by a third", 8, {{true, 2, 4}, {true, 0, 4}}},
+    {"one holds another that isn't complete", 9, {{false, 3, 3}, {false, 0, 9, true}}},
+    {"columns and rows", 8, {{false, 0, 4}, {true, 0, 3}, {false, 4, 4}}},
+    {"a single column", 8, {{false, 0, 1}, {false, 1, 7}}},
+    {"a single row", 8, {{true, 5, 1}, {true, 0, 5}}},
+    {"too many pieces to remember", 9, {{false, 0, 1}, {false, 2, 7}}},
+    {"parts that don't fit each other", 8, {{false, 0, 3}, {false, 3, 5}, {false, 0, 4}}},
+    {"the whole matrix as well", 8, {{false, 0, 4}, {true, 1, 4, true}}, true},
+};
+
+}  // namespace
+
+TEST_CASE("value sweep: a matrix gets the gradients of its blocks", "[sweep]") {
+    constexpr std::size_t rows = 6, m = 5;
+    for (const Blocks& blocks : cases_of_blocks) {
+        for (const bool computed : {false, true}) {
+            INFO(blocks.what << (computed ? ", of a computed matrix" : ""));
+            const Numbers start = random({rows, blocks.columns}, 1);
+            Numbers expected = xt::zeros<double>({rows, blocks.columns});
+            Parameter<double> w(start);
+            for (int sweep = 0; sweep < 2; ++sweep) {  // the second one adds
+                Tape<double> tape;
+                const V leaf = tape.watch(w), matrix = computed ? V(2 * leaf) : leaf;
+                V loss;
+                unsigned seed = 10;
+                for (const Factor& f : blocks.factors) {
+                    const auto begin = static_cast<std::ptrdiff_t>(f.begin);
+                    const V block =
+                        slice(matrix, f.rows ? 0 : 1, begin, begin + static_cast<std::ptrdiff_t>(f.count));
+                    const V b = f.turned ? transpose(block) : block;
+                    const Numbers x = random({m, b.extent(0)}, ++seed), c = random({m, b.extent(1)}, ++seed);
+                    const V term = sum(matmul(tape.constant(x), b) * tape.constant(c));
+                    loss = loss ? V(loss + term) : term;
+                    for (std::size_t i = 0; i < b.extent(0); ++i)
+                        for (std::size_t j = 0; j < b.extent(1); ++j) {
+                            const std::size_t row = (f.turned ? j : i) + (f.rows ? f.begin : 0);
+                            const std::size_t column = (f.turned ? i : j) + (f.rows ? 0 : f.begin);
+                            for (std::size_t k = 0; k < m; ++k)
+                                expected(row, column) += (computed ? 2 : 1) * x(k, i) * c(k, j);
+                        }
+                }
+                if (blocks.whole) {
+                    const Numbers c = random({rows, blocks.columns}, 99);
+                    loss = loss + sum(matrix * tape.constant(c));
+                    expected += (computed ? 2 : 1) * c;
+                }
+                backward(loss);
+            }
+            CHECK(difference(w.grad(), expected) < 1e-13);
+        }
+    }
+}

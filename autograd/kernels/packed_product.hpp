@@ -380,6 +380,14 @@ struct PackedProduct {
             const std::size_t row = passes.begin(pass), rows = passes.size(pass);
             const MatrixView<T> result = c.row_block(row, rows);
             const Start first = part(start, row, 0);
+            if (first.data == result.data) {
+                // What the next pass, or that of the next panel, adds to.
+                const bool is_last = pass + 1 == passes.count;
+                const T* to = is_last ? c.data + panel_width
+                                      : result.data + static_cast<std::ptrdiff_t>(rows) * c.row_stride;
+                for (std::size_t r = 0; r < rows; ++r, to += c.row_stride)
+                    for (std::size_t v = 0; v < count; ++v) __builtin_prefetch(to + v * width, 1);
+            }
             if (row + rows > copied_rows) {
                 // A whole cache line of each column, which is the rows of this pass and perhaps of the next.
                 const Copy copy{memory + row, least(width, c.rows - row)};

@@ -123,7 +123,8 @@ private:
     /// to be moved.
     void plan_way_back() {
         alternates_ = replays_[0].is_complete() && std::ranges::all_of(moves_, &Move::is_whole);
-        for (std::size_t k = 1; k < moves_.size(); ++k) alternates_ &= moves_[k].from != moves_[k - 1].from;
+        for (std::size_t k = 0; k < moves_.size(); ++k)
+            for (std::size_t j = 0; j < k; ++j) alternates_ &= moves_[k].from != moves_[j].from;
         if (!alternates_) return;
         replays_[1] = replays_[0];
         for (const Move& move : moves_) replays_[1].exchange(move.from, move.to, move.count);

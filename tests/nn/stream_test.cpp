@@ -121,15 +121,17 @@ struct Swapping : Counting {
 /// A state that is the same value twice: there is one place to find the next one, but two to bring it to.
 struct Twice : Counting {
     struct State {
-        Var<double> h, again;
+        Var<double> h, c, again;
     };
     State initial_state(Tape<double>& tape, std::size_t batch) const {
-        return {nn::zeros(tape, Shape{batch, H}), nn::zeros(tape, Shape{batch, H})};
+        const Var<double> zero = nn::zeros(tape, Shape{batch, H});
+        return {zero, zero, zero};
     }
     auto on(Tape<double>& tape) const {
         return nn::every_step([w = tape.watch(weight)](const Var<double>& x, const State& s) -> State {
-            const Var<double> h = tanh(matmul(x, w) + 0.5 * s.h - 0.25 * s.again);
-            return {h, h};
+            const Var<double> h = tanh(matmul(x, w) + 0.5 * s.h - 0.25 * s.again + s.c);
+            const Var<double> c = 0.5 * s.c - 0.3 * h;
+            return {h, c, h};
         });
     }
 };

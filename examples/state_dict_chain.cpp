@@ -142,6 +142,7 @@ private:
                 hidden,
                 false,
                 [entries = entries_, inputs, hidden, bias = found.bias, relu = relu_] {
+                    static_cast<void>(relu);  // only an RNN has it
                     nn::Engine engine(0);
                     const auto cell = [&] {
                         if constexpr (std::is_same_v<Cell, nn::RNNCell<float>>) {

@@ -8,7 +8,7 @@
 namespace xtape::nn {
 
 template <class T>
-std::vector<typename Optimizer<T>::Memory> Adagrad<T>::remembered(const AdagradOptions& options) const {
+auto Adagrad<T>::remembered(const AdagradOptions& options) const -> std::vector<Memory> {
     detail::check_not_negative("Adagrad", "learning_rate_decay", options.learning_rate_decay);
     detail::check_not_negative("Adagrad", "initial_sum", options.initial_sum);
     detail::check_not_negative("Adagrad", "epsilon", options.epsilon);

@@ -64,7 +64,7 @@ void move_by_adam(Slot& slot, const Options& options, double shrink, double deca
 }  // namespace
 
 template <class T>
-std::vector<typename Optimizer<T>::Memory> Adam<T>::remembered(const AdamOptions& options) const {
+auto Adam<T>::remembered(const AdamOptions& options) const -> std::vector<Memory> {
     return checked_memories<std::vector<Memory>>("Adam", options);
 }
 
@@ -74,7 +74,7 @@ void Adam<T>::move(Slot& slot, const AdamOptions& options) {
 }
 
 template <class T>
-std::vector<typename Optimizer<T>::Memory> AdamW<T>::remembered(const AdamWOptions& options) const {
+auto AdamW<T>::remembered(const AdamWOptions& options) const -> std::vector<Memory> {
     return checked_memories<std::vector<Memory>>("AdamW", options);
 }
 

@@ -94,7 +94,7 @@ template <std::integral T>
 bool is_exact_as_double(T x) {
     auto magnitude = static_cast<std::uint64_t>(x);  // NOLINT(bugprone-signed-char-misuse): not a letter
     if (std::cmp_less(x, 0)) magnitude = 0 - magnitude;
-    return magnitude == 0 || std::bit_width(magnitude) - std::countr_zero(magnitude) <= 53;
+    return magnitude == 0 || static_cast<int>(std::bit_width(magnitude)) - std::countr_zero(magnitude) <= 53;
 }
 
 template <class From, class To>

@@ -158,7 +158,7 @@ NpyFile::NpyFile(const std::string& file) : file_(file, "npy") {
         file_.fail("format " + std::to_string(major) + "." + std::to_string(minor) +
                    ": expected 1.0, 2.0 or 3.0");
     }
-    std::uint64_t length = start[8] | start[9] << 8U;
+    std::uint64_t length = std::uint64_t{start[8]} | std::uint64_t{start[9]} << 8U;
     std::uint64_t header_begin = 10;
     if (major > 1) {
         if (file_.size() < 12) file_.fail(std::to_string(file_.size()) + " bytes: too short for .npy");

@@ -8,7 +8,7 @@
 namespace xtape::nn {
 
 template <class T>
-std::vector<typename Optimizer<T>::Memory> RMSprop<T>::remembered(const RMSpropOptions& options) const {
+auto RMSprop<T>::remembered(const RMSpropOptions& options) const -> std::vector<Memory> {
     detail::check_fraction("RMSprop", "alpha", options.alpha);
     detail::check_not_negative("RMSprop", "epsilon", options.epsilon);
     detail::check_not_negative("RMSprop", "momentum", options.momentum);

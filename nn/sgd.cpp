@@ -9,7 +9,7 @@
 namespace xtape::nn {
 
 template <class T>
-std::vector<typename Optimizer<T>::Memory> SGD<T>::remembered(const SGDOptions& options) const {
+auto SGD<T>::remembered(const SGDOptions& options) const -> std::vector<Memory> {
     detail::check_not_negative("SGD", "momentum", options.momentum);
     detail::check_probability("SGD", "dampening", options.dampening);
     detail::check_not_negative("SGD", "weight_decay", options.weight_decay);

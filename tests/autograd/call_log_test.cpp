@@ -65,7 +65,7 @@ TEST_CASE("call log: other calls, numbers, constants, counts or fixed memory don
 
 TEST_CASE("call log: what was given up is never repeated") {
     std::array<double, 2> x{};
-    for (int which : {0, 1}) {
+    for (std::size_t which : {0u, 1u}) {
         std::array<CallLog<double>, 2> logs;
         for (auto& log : logs) {
             log.clear();

@@ -273,8 +273,8 @@ TEMPLATE_TEST_CASE("gemm: packed, a row has the same bits however the left opera
     std::mt19937 engine(9);
     constexpr std::size_t most = 150;
     // One panel, less, and one with some columns more, alone and after others; more than a slice of k.
-    for (std::size_t n : {24, 40, 48, 64, 100, 211})
-        for (std::size_t k : {70, 256, 400}) {
+    for (std::size_t n : {24u, 40u, 48u, 64u, 100u, 211u})
+        for (std::size_t k : {70u, 256u, 400u}) {
             Matrix<T> a(most, k, Layout::row_major, engine), b(k, n, Layout::row_major, engine);
             Packed<T> packed(b.view);
             std::vector<T> columns(most * k), apart(2 * most * k);
@@ -284,7 +284,7 @@ TEMPLATE_TEST_CASE("gemm: packed, a row has the same bits however the left opera
             const auto stride = static_cast<std::ptrdiff_t>(k);
             const MatrixView<const T> transposed(columns.data(), most, k, 1, most);
             const MatrixView<const T> strided(apart.data(), most, k, 2 * stride, 2);
-            for (std::size_t m : {9, 17, 64, 77, 150}) {
+            for (std::size_t m : {9u, 17u, 64u, 77u, 150u}) {
                 const std::size_t first = most - m;
                 const auto product = [&](const MatrixView<const T>& left) {
                     std::vector<T> c(m * n, T(0.5));

@@ -41,7 +41,8 @@ TEST_CASE("bigram: the smoothing is the best one for the training part") {
     std::mt19937 random(7);
     std::vector<Symbol> text(3000);  // a walk over 20 symbols that sometimes jumps
     for (std::size_t i = 1; i < text.size(); ++i) {
-        text[i] = static_cast<Symbol>((random() % 10 == 0 ? random() : text[i - 1] + random() % 3) % 20);
+        text[i] = static_cast<Symbol>(
+            (random() % 10 == 0 ? random() : static_cast<unsigned>(text[i - 1]) + random() % 3) % 20);
     }
     const Bigram model(text, 20);
     for (const double factor : {0.8, 0.95, 1.05, 1.25}) {

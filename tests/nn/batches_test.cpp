@@ -80,7 +80,7 @@ TEST_CASE("batches: the last one is smaller, or left out") {
     nn::Batches kept(10, {.size = 4}), dropped(10, {.size = 4, .drop_last = true});
     CHECK(kept.per_epoch() == 3);
     CHECK(dropped.per_epoch() == 2);
-    for (const std::size_t size : {4, 4, 2, 4, 4, 2}) CHECK(kept.next().size() == size);
+    for (const std::size_t size : {4u, 4u, 2u, 4u, 4u, 2u}) CHECK(kept.next().size() == size);
     for (int k = 0; k < 5; ++k) CHECK(dropped.next().size() == 4);
     CHECK(kept.epoch() == 2);
     CHECK(dropped.epoch() == 2);

@@ -205,15 +205,15 @@ TEST_CASE("class losses: what doesn't fit is refused") {
 
 TEST_CASE("class losses: a negative class, one too large and transposed classes are refused") {
     Tape<double> tape;
-    const Var<double> logits = tape.constant(Sequence(xt::zeros<double>({3, 2, 4})));
-    xt::xarray<int> classes = xt::zeros<int>({3, 2});
-    CHECK_NOTHROW(nn::cross_entropy(logits, classes));
-    classes(1, 1) = -1;
-    CHECK_THROWS_WITH(nn::cross_entropy(logits, classes), Catch::Contains("[cross_entropy] class -1 for 4"));
-    CHECK_NOTHROW(nn::cross_entropy(logits, classes, {.ignore_index = -1}));
-    classes(1, 1) = 4;
-    CHECK_THROWS_AS(nn::cross_entropy(logits, classes), xtape::IndexError);
-    CHECK_THROWS_AS(nn::nll(logits, classes), xtape::IndexError);
+    const Var<double> x = tape.constant(Sequence(xt::zeros<double>({3, 2, 4})));
+    xt::xarray<int> labels = xt::zeros<int>({3, 2});
+    CHECK_NOTHROW(nn::cross_entropy(x, labels));
+    labels(1, 1) = -1;
+    CHECK_THROWS_WITH(nn::cross_entropy(x, labels), Catch::Contains("[cross_entropy] class -1 for 4"));
+    CHECK_NOTHROW(nn::cross_entropy(x, labels, {.ignore_index = -1}));
+    labels(1, 1) = 4;
+    CHECK_THROWS_AS(nn::cross_entropy(x, labels), xtape::IndexError);
+    CHECK_THROWS_AS(nn::nll(x, labels), xtape::IndexError);
     const xt::xarray<int> transposed = xt::zeros<int>({2, 3});
-    CHECK_THROWS_AS(nn::cross_entropy(logits, transposed), xtape::ShapeError);
+    CHECK_THROWS_AS(nn::cross_entropy(x, transposed), xtape::ShapeError);
 }

@@ -91,7 +91,7 @@ TEST_CASE("write_file: large and small pieces come one after the other") {
     const fs::path file = directory / "file";
     std::string expected;
     write_file(file, [&](std::ostream& out) {
-        for (const std::size_t size : {1, 65535, 1, 65536, 3, 200000, 65533, 2}) {
+        for (const std::size_t size : {1u, 65535u, 1u, 65536u, 3u, 200000u, 65533u, 2u}) {
             const std::string piece(size, static_cast<char>('a' + expected.size() % 26));
             out << piece;
             out.put('.');
@@ -138,7 +138,7 @@ TEST_CASE("write_file: a stream that its writer marks as failed is an error") {
 TEST_CASE("write_file: where there is no room, the file is as it was and the error gives the reason") {
     const TemporaryDirectory directory;
     const fs::path file = directory.write("file", "old");
-    for (const std::size_t size : {5000, 100000}) {  // fails as the rest is flushed, and before
+    for (const std::size_t size : {5000u, 100000u}) {  // fails as the rest is flushed, and before
         std::string what;
         {
             const FileSizeLimit limit(4096);

@@ -95,13 +95,13 @@ TEST_CASE("mse: is the mean square of the difference, with gradient twice it ove
 }
 
 TEST_CASE("loss: with a mask only its samples count, whatever the others hold") {
-    constexpr std::size_t steps = 3, samples = 2, classes = 4;
+    constexpr std::size_t steps = 3, samples = 2, class_count = 4;
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
     nn::Engine engine(1);
-    Sequence logits = random(engine, std::array{steps, samples, classes});
+    Sequence logits = random(engine, std::array{steps, samples, class_count});
     xt::xarray<int> labels = {{0, 3}, {2, 1}, {1, 9}};
     const std::vector<std::size_t> lengths{3, 2};
-    for (std::size_t k = 0; k < classes; ++k) logits(2, 1, k) = nan;
+    for (std::size_t k = 0; k < class_count; ++k) logits(2, 1, k) = nan;
     const auto mask = nn::length_mask(lengths, steps);
     Tape<double> tape;
     const Var<double> x = tape.variable(logits);
@@ -112,7 +112,7 @@ TEST_CASE("loss: with a mask only its samples count, whatever the others hold") 
             for (std::size_t b = 0; b < samples; ++b) {
                 if (t >= lengths[b]) continue;
                 double total = 0;
-                for (std::size_t k = 0; k < classes; ++k) total += std::exp(logits(t, b, k));
+                for (std::size_t k = 0; k < class_count; ++k) total += std::exp(logits(t, b, k));
                 expected += std::log(total) - logits(t, b, static_cast<std::size_t>(labels(t, b)));
             }
         }
@@ -120,13 +120,13 @@ TEST_CASE("loss: with a mask only its samples count, whatever the others hold") 
         CHECK(std::abs(loss.item() - expected) < 1e-12);
     }
     backward(nn::cross_entropy(x, labels, mask));
-    for (std::size_t k = 0; k < classes; ++k) CHECK(x.grad()(2, 1, k) == 0);
+    for (std::size_t k = 0; k < class_count; ++k) CHECK(x.grad()(2, 1, k) == 0);
 
-    const Sequence targets = random(engine, std::array{steps, samples, classes});
+    const Sequence targets = random(engine, std::array{steps, samples, class_count});
     double squares = 0;
     for (std::size_t t = 0; t < steps; ++t) {
         for (std::size_t b = 0; b < samples; ++b) {
-            for (std::size_t k = 0; t < lengths[b] && k < classes; ++k)
+            for (std::size_t k = 0; t < lengths[b] && k < class_count; ++k)
                 squares += std::pow(logits(t, b, k) - targets(t, b, k), 2);
         }
     }

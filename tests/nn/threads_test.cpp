@@ -111,11 +111,11 @@ TEST_CASE("threads: layers, statements that broadcast, and sums compute the same
 }
 
 TEST_CASE("threads: the gradient of a matrix has the same bits, wherever its blocks end") {
-    for (const auto& [m, k, n] :
-         {std::array<std::size_t, 3>{128, 256, 2048}, {128, 2048, 256}, {60, 300, 2020}, {700, 33, 4000}}) {
+    using Sizes = std::array<std::size_t, 3>;  // m, k, n
+    for (const Sizes& sizes : {Sizes{128, 256, 2048}, {128, 2048, 256}, {60, 300, 2020}, {700, 33, 4000}}) {
         const auto run = [&](std::size_t threads) {
             nn::Engine engine(9);
-            Parameter<float> x(Shape{m, k}), w(Shape{k, n});
+            Parameter<float> x(Shape{sizes[0], sizes[1]}), w(Shape{sizes[1], sizes[2]});
             for (Parameter<float>* p : {&x, &w}) nn::normal(*p, 1.0, engine);
             Tape<float> tape;
             tape.set_threads(threads);

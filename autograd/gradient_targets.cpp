@@ -231,7 +231,7 @@ T* Sweep<T>::block_target(NodeIndex index, bool by_rows, std::size_t begin, std:
             return slot.data;
         }
     }
-    if (slot.pieces > 0) clear_other_pieces(slot, index);
+    clear_unwritten(slot, index);
     zero_if_fresh(slot, index);
     return slot.data;
 }

@@ -68,13 +68,13 @@ public:
         const Slot& taken = slots_[to];
         first = false;
         sum = nullptr;
-        return taken.written && !taken.borrowed && taken.pieces == 0
+        return taken.written && !taken.borrowed && !is_partial(taken)
                    ? taken.data
                    : begin_whole(from, to, first, sum, true);
     }
 
-    /// The gradient of a node of two axes that is its own owner, for a caller that goes over `count` of its rows, or columns,
-    /// from `begin` on. Sets `first` if nothing was added there before, and the caller is to write all of them; what
+    /// The gradient of a node that is its own owner, for a caller that goes over `count` of its rows, the first axis, or its
+    /// columns, the last one, from `begin` on. Sets `first` if nothing was added there before, and the caller is to write all of them; what
     /// nobody has written in the end is cleared.
     T* block_target(NodeIndex owner, bool by_rows, std::size_t begin, std::size_t count, bool& first);
 
@@ -161,6 +161,7 @@ private:
     Target piece_target(NodeIndex to, bool& first);
     void clear_other_pieces(Slot& slot, NodeIndex owner);
     void clear_first_steps(Slot& slot, NodeIndex owner);
+    static bool is_partial(const Slot& slot) { return slot.pieces > 0 || slot.unwritten_steps > 0; }
     /// What nobody has written begins with zeros.
     void clear_unwritten(Slot& slot, NodeIndex owner) {
         if (slot.pieces > 0) clear_other_pieces(slot, owner);

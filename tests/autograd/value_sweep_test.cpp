@@ -513,3 +513,23 @@ TEST_CASE("value sweep: a matrix gets the gradients of its blocks", "[sweep]") {
         }
     }
 }
+
+TEST_CASE("value sweep: a sequence that is also read as a whole, between its steps, gets both gradients",
+          "[sweep]") {
+    constexpr std::size_t steps = 12, rows = 64, width = 3;  // several blocks of steps
+    const Numbers start = random({steps, rows, width}, 1), w_numbers = random({width, width}, 2);
+    for (const std::size_t between : {0u, 3u, 6u, 10u, 12u}) {
+        INFO("read before step " << between);
+        Parameter<double> x(start);
+        Tape<double> tape;
+        const V xs = tape.watch(x), w = tape.constant(w_numbers);
+        V loss = tape.constant(0.0);
+        for (std::size_t t = 0; t <= steps; ++t) {
+            if (t == between) loss = loss + sum(square(xs));
+            if (t < steps) loss = loss + sum(matmul(xs[static_cast<std::ptrdiff_t>(t)], w));
+        }
+        backward(loss);
+        const Numbers expected = 2 * start + xt::sum(w_numbers, {1});
+        CHECK(difference(x.grad(), expected) < 1e-13);
+    }
+}

@@ -188,28 +188,16 @@ typename Sweep<T>::Target Sweep<T>::piece_target(NodeIndex to, bool& first) {
     if (gradient_owner(to) != node.owner || owner.shape.empty()) return target(to);
     const auto [number, pieces] = piece_of_split(node, owner);
     if (pieces == 0 || node.inputs[0] != node.owner) return target(to);
-    Slot& slot = slots_[node.owner];
-    if (slot.data == nullptr) find_buffer(slot, node.owner);
-    const bool fresh = !slot.written;
-    if (fresh) {
-        slot.written = true;
-        slot.pieces = static_cast<std::uint8_t>(pieces);
-        slot.written_pieces = 0;
-        slot.in_rows = false;
-    }
-    const auto piece = static_cast<std::uint8_t>(1u << number);
-    if (slot.pieces != pieces || slot.in_rows || (slot.written_pieces & piece) != 0) return target(to);
-    first = true;
-    slot.written_pieces |= piece;
-    if (slot.written_pieces == (1u << pieces) - 1) slot.pieces = 0;
-    return {slot.data + (node.value - owner.value), node.full_strides()};
+    const std::size_t width = node.shape.back();
+    T* const data = block_target(node.owner, false, number * width, width, first);
+    return {data + (node.value - owner.value), node.full_strides()};
 }
 
 template <class T>
 T* Sweep<T>::block_target(NodeIndex index, bool by_rows, std::size_t begin, std::size_t count, bool& first) {
     first = false;
     const Node<T>& node = tape_.at(index);
-    const std::size_t extent = node.shape[by_rows ? 0 : 1];
+    const std::size_t extent = by_rows ? node.shape[0] : node.shape.back();
     const std::size_t unit = std::gcd(std::gcd(begin, count), extent);
     const std::size_t pieces = unit == 0 ? 0 : extent / unit;
     Slot& slot = slots_[index];

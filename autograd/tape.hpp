@@ -247,6 +247,8 @@ private:
     friend class Var<T>;
     friend class NoRecording;
     template <class>
+    friend class Readable;
+    template <class>
     friend class Recording;
     template <class>
     friend class Sweep;
@@ -392,28 +394,38 @@ private:
     bool before_;
 };
 
+/// While it lives, values can be computed with that a sweep is about to release: for its rules, which read no others.
+template <class T>
+class Readable {
+public:
+    explicit Readable(Tape<T>& tape) : released_(tape.released_), before_(std::exchange(tape.released_, 0)) {}
+    ~Readable() { released_ = before_; }
+    Readable(const Readable&) = delete;
+    Readable& operator=(const Readable&) = delete;
+
+private:
+    NodeIndex& released_;
+    NodeIndex before_;
+};
+
 /// While it lives, everything is recorded as if nothing else went on: for a sweep that computes something again.
 template <class T>
 class Recording {
 public:
     explicit Recording(Tape<T>& tape)
-        : tape_(tape),
-          recording_(std::exchange(tape.recording_, true)),
-          released_(std::exchange(tape.released_, 0)),
-          log_(std::exchange(tape.log_, nullptr)) {}
-    ~Recording() {
-        tape_.recording_ = recording_;
-        tape_.released_ = released_;
-        tape_.log_ = log_;
-    }
+        : readable_(tape),
+          noted_(tape, nullptr),
+          tape_(tape),
+          recording_(std::exchange(tape.recording_, true)) {}
+    ~Recording() { tape_.recording_ = recording_; }
     Recording(const Recording&) = delete;
     Recording& operator=(const Recording&) = delete;
 
 private:
+    Readable<T> readable_;
+    LogInto<T> noted_;
     Tape<T>& tape_;
     bool recording_;
-    NodeIndex released_;
-    CallLog<T>* log_;
 };
 
 // ---- definitions ------------------------------------------------------------------------------------------------

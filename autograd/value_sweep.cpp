@@ -259,6 +259,7 @@ void Sweep<T>::visit(NodeIndex index, bool donates) {
             const auto before = tape_.mark();
             {
                 NoRecording values_only(tape_);
+                const Readable<T> inputs(tape_);
                 const Var<T> gradient = tape_.borrow(node.shape, slots_[index].data);
                 ValuePull<T> pull(*this, index, gradient);
                 node.rule->pull(pull);

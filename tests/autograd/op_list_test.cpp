@@ -351,6 +351,30 @@ TEST_CASE("ops: every other op is right to second order", "[ops]") {
     for (const Case& one : structural_cases()) check_both_orders(one.op, one.f, inputs_of(one));
 }
 
+TEST_CASE("ops: every other op has the same gradients, bit by bit, where the sweep releases values",
+          "[ops]") {
+    for (const Case& one : structural_cases()) {
+        INFO(one.op);
+        const std::vector<Array<double>> inputs = inputs_of(one);
+        const auto gradients = [&](bool release) {
+            Tape<double> tape;
+            std::vector<V> variables, computed;
+            for (const Array<double>& input : inputs) {
+                variables.push_back(tape.variable(input));
+                computed.emplace_back(1.5 * variables.back());
+            }
+            backward(sum(square(one.f(computed))), {.release_values = release});
+            std::vector<tensors::Numbers> result;
+            for (const V& x : variables) {
+                if (x.has_grad()) result.emplace_back(x.grad());
+            }
+            return result;
+        };
+        const auto expected = gradients(false);
+        CHECK((gradients(true) == expected));
+    }
+}
+
 TEST_CASE("ops: every other op is right of transposed inputs", "[ops]") {
     for (const Case& one : structural_cases()) {
         check_through(

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <functional>
+#include <iterator>
 #include <new>
+#include <utility>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -110,13 +113,25 @@ void Arena::clear() {
 std::byte* Pool::allocate(std::size_t bytes) {
     const SizeClass size_class = class_that_holds(bytes);
     std::vector<std::byte*>& free = free_[size_class.index];
-    if (free.empty()) return arena_.allocate(size_class.bytes);
+    auto last = free.end();
+    while (last != free.begin() && !held_.empty() && std::ranges::find(held_, *(last - 1)) != held_.end())
+        --last;
+    if (last == free.begin()) return arena_.allocate(size_class.bytes);
+    std::swap(*(last - 1), free.back());
     std::byte* const buffer = free.back();
     free.pop_back();
     return buffer;
 }
 
 void Pool::release(std::byte* buffer, std::size_t bytes) { keep(class_that_holds(bytes).index, buffer); }
+
+bool Pool::take(std::byte* buffer, std::size_t bytes) {
+    std::vector<std::byte*>& free = free_[class_that_holds(bytes).index];
+    const auto found = std::find(free.rbegin(), free.rend(), buffer);
+    if (found == free.rend()) return false;
+    free.erase(std::next(found).base());
+    return true;
+}
 
 void Pool::donate(std::byte* buffer, std::size_t bytes) {
     if (bytes < buffer_alignment) return;
@@ -127,9 +142,15 @@ void Pool::donate(std::byte* buffer, std::size_t bytes) {
 
 void Pool::clear() {
     arena_.clear();
-    for (std::size_t word = 0; word < used_.size(); ++word)
-        for (; used_[word] != 0; used_[word] &= used_[word] - 1)
-            free_[64 * word + static_cast<std::size_t>(std::countr_zero(used_[word]))].clear();
+    for_used_classes([](auto& free) { free.clear(); });
+    used_ = {};
+}
+
+void Pool::settle() {
+    for_used_classes([](auto& free) {
+        const auto latest = std::min<std::ptrdiff_t>(std::ssize(free), 8);
+        std::sort(free.end() - latest, free.end(), std::greater<>());
+    });
 }
 
 }  // namespace xtape

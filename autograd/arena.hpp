@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace xtape {
@@ -88,10 +91,30 @@ public:
     std::byte* allocate(std::size_t bytes);
     /// Takes back a buffer that `allocate(bytes)` gave.
     void release(std::byte* buffer, std::size_t bytes);
+    /// Takes this one of the buffers that are free for `bytes` bytes: false if it isn't among them.
+    bool take(std::byte* buffer, std::size_t bytes);
     /// Lends a foreign buffer of `bytes` bytes for reuse until `clear`.
     void donate(std::byte* buffer, std::size_t bytes);
     /// Forgets every buffer at once; keeps the memory.
     void clear();
+
+    /// Orders what is free by address, the latest few of each size. Who takes some and gives them all back, in whatever
+    /// order, then finds them as before.
+    void settle();
+
+    /// While it lives, nobody gets these buffers, free though they may be.
+    class Hold {
+    public:
+        Hold(Pool& pool, std::span<const void* const> buffers)
+            : held_(pool.held_), before_(std::exchange(pool.held_, buffers)) {}
+        ~Hold() { held_ = before_; }
+        Hold(const Hold&) = delete;
+        Hold& operator=(const Hold&) = delete;
+
+    private:
+        std::span<const void* const>& held_;
+        std::span<const void* const> before_;
+    };
 
     /// Bytes asked of the heap and not given back.
     std::size_t capacity() const { return arena_.capacity(); }
@@ -99,12 +122,20 @@ public:
 private:
     static constexpr std::size_t class_count = 8 * 48;
 
+    /// Calls f with the list of each class that was in use.
+    template <class F>
+    void for_used_classes(F f) {
+        for (std::size_t word = 0; word < used_.size(); ++word)
+            for (std::uint64_t bits = used_[word]; bits != 0; bits &= bits - 1)
+                f(free_[64 * word + static_cast<std::size_t>(std::countr_zero(bits))]);
+    }
     void keep(std::size_t size_class, std::byte* buffer) {
         free_[size_class].push_back(buffer);
         used_[size_class / 64] |= std::uint64_t{1} << (size_class % 64);
     }
 
     Arena arena_;
+    std::span<const void* const> held_;
     // Not linked through the buffers themselves: a loop that repeats what a step did writes to those that the step took
     // and gave back, and takes none.
     std::array<std::vector<std::byte*>, class_count> free_;

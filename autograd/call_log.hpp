@@ -100,14 +100,34 @@ public:
         }
     }
 
-    /// Lets the calls work at b where they worked at a, and the other way round: `count` elements, which nothing that
-    /// begins elsewhere reaches.
-    void exchange(T* a, T* b, std::size_t count) {
+    /// Elements that the calls are to find elsewhere. Nothing that begins outside of them reaches into them.
+    struct Move {
+        T* from;
+        std::size_t count;
+        T* to;
+    };
+    void move(std::span<const Move> moves) {
         for (T*& address : addresses_) {
-            const auto [from, to] = is_within(address, a, count) ? std::pair(a, b) : std::pair(b, a);
-            if (is_within(address, from, count)) address = to + (address - from);
+            const auto found = std::ranges::find_if(
+                moves, [&](const Move& move) { return is_within(address, move.from, move.count); });
+            if (found != moves.end()) address = found->to + (address - found->from);
         }
     }
+    /// Lets the calls work at b where they worked at a, and the other way round.
+    void exchange(T* a, T* b, std::size_t count) { move(std::array{Move{a, count, b}, Move{b, count, a}}); }
+
+    /// Whether holds(address, distance) is true for all addresses among these elements, each with the distance to the next
+    /// step's, after follows() said that there is one.
+    template <class F>
+    bool all_of(const T* elements, std::size_t count, F holds) const {
+        for (std::size_t k = 0; k < addresses_.size(); ++k) {
+            const std::ptrdiff_t distance = distances_[k] / static_cast<std::ptrdiff_t>(sizeof(T));
+            if (is_within(addresses_[k], elements, count) && !holds(addresses_[k], distance)) return false;
+        }
+        return true;
+    }
+    /// Memory that each step uses, and perhaps has given back.
+    std::span<const void* const> fixed() const { return fixed_; }
 
     /// Whether the calls tell all that was done.
     bool is_complete() const { return complete_; }

@@ -26,12 +26,15 @@ void Sweep<T>::cover_tape() {
             elements = copy;
             room = larger;
         }
-        std::uninitialized_value_construct_n(elements + count, now - count);
     };
+    prepare_made_steps();
     grow(slots_, slot_room_, count_, static_cast<NodeIndex>(tape_.size()));
-    count_ = static_cast<NodeIndex>(tape_.size());
-    grow(chunk_states_, chunk_room_, chunk_count_, tape_.products().chunks.size());
-    chunk_count_ = tape_.products().chunks.size();
+    const NodeIndex before = std::exchange(count_, static_cast<NodeIndex>(tape_.size()));
+    clear_slots(before, count_);
+    const std::size_t chunks = tape_.products().chunks.size();
+    grow(chunk_states_, chunk_room_, chunk_count_, chunks);
+    std::uninitialized_value_construct_n(chunk_states_ + chunk_count_, chunks - chunk_count_);
+    chunk_count_ = chunks;
 }
 
 template <class T>
@@ -46,7 +49,7 @@ void Sweep<T>::visit_again(NodeIndex index) {
     cover_tape();
     views_requested_ |= tape_.views_requested_;
     if (selective_) {
-        tape_.make_all_nodes();
+        make_all_nodes();
         find_wanted(first, count_);
     }
     for (std::size_t k = 0; k < results.size(); ++k) {
@@ -62,7 +65,7 @@ void Sweep<T>::visit_again(NodeIndex index) {
         release(tape_.lenders_.back());
         tape_.lenders_.pop_back();
     }
-    std::erase_if(tape_.lent_steps_, [&](const EvenSteps& lent) { return lent.first >= first; });
+    std::erase_if(tape_.lent_steps_, [&](const LentSteps<T>& lent) { return lent.first >= first; });
     for (std::size_t chunk = chunks; chunk < chunk_count_; ++chunk) release_chunk(chunk);
     // Variables and retained values in there are forgotten too, so that nobody can ask for their gradients.
     for (std::size_t k = tape_.keepers_.size(); k-- > 0 && tape_.keepers_[k] >= first;)
@@ -70,7 +73,9 @@ void Sweep<T>::visit_again(NodeIndex index) {
     count_ = count;
     chunk_count_ = chunks;
     floor_ = floor;
+    prepare_made_steps();
     tape_.forget_since(before);
+    prepared_steps_ = tape_.made_steps_.size();
 }
 
 #define XTAPE_INSTANTIATE(T)              \

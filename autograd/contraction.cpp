@@ -12,7 +12,6 @@ namespace {
 using detail::matrix_of;
 using detail::multiply;
 
-constexpr std::size_t rows_per_chunk = 256;
 constexpr std::size_t expected_uses = 16;  // of a matrix that is used a second time
 
 template <class T>
@@ -232,8 +231,12 @@ private:
 
     bool matches(const ProductSite<T>& site) const {
         if (site.closed || site.rows != rows_ || site.cols != cols_ || site.sequence != sequence_ ||
-            site.product_count != affine_.product_count || site.hoisted != hoisted_ || site.bias != bias_) {
+            site.product_count != affine_.product_count || site.hoisted != hoisted_) {
             return false;
+        }
+        if (site.bias != bias_) {
+            if (site.bias == no_node || bias_ == no_node) return false;
+            if (!tape_.at(site.bias).is_same_as(tape_.at(bias_))) return false;  // views of one in each step
         }
         for (std::size_t j = 0; j < site.product_count; ++j) {
             if (!same(site.matrices[j], rights_[j])) return false;
@@ -329,25 +332,22 @@ bool detail::can_repeat_product(Tape<T>& tape, const Node<T>& a, const Node<T>& 
 }
 
 template <class T>
-std::size_t detail::repeat_products(Tape<T>& tape, const ProductRecord& before, NodeIndex member,
-                                    NodeIndex period, std::span<ProductRecord> records) {
+std::pair<ProductRecord::Place, std::size_t> detail::repeat_products(Tape<T>& tape,
+                                                                     ProductRecord::Place before,
+                                                                     NodeIndex member, NodeIndex period,
+                                                                     std::size_t most) {
     Products<T>& products = tape.products();
-    const ProductChunk<T>& last = products.chunks[before.place.chunk];
+    const ProductChunk<T>& last = products.chunks[before.chunk];
     const std::size_t site_number = last.site;
     ProductSite<T>& site = products.sites[site_number];
     const bool hoists = site.hoisted < max_products;
-    const auto [number, first] =
-        find_place(tape, site_number, hoists ? last.first_step + before.place.slot + 1 : site.uses);
-    ProductChunk<T>& chunk = products.chunks[number];
-    if (hoists) hoisted_value(tape, site, chunk, first);
+    const auto place = find_place(tape, site_number, hoists ? last.first_step + before.slot + 1 : site.uses);
+    ProductChunk<T>& chunk = products.chunks[place.chunk];
+    if (hoists) hoisted_value(tape, site, chunk, place.slot);
     const std::size_t end = hoists ? chunk.ready_end : site.steps_per_chunk;
-    const std::size_t count = std::min(records.size(), end - first);
-    enter(tape, {number, first}, member, period, count);
-    std::uint32_t slot = first;
-    for (ProductRecord& record : records.first(count)) {
-        record = {{number, slot++}, before.product_count, before.addend_count};
-    }
-    return count;
+    const std::size_t count = std::min(most, end - place.slot);
+    enter(tape, place, member, period, count);
+    return {place, count};
 }
 
 namespace {
@@ -440,8 +440,8 @@ bool detail::multiply_plus_row(Tape<T>& tape, MatrixView<const T> a, MatrixView<
                                                         std::size_t, std::size_t, bool);                   \
     template Var<T> record_affine(Tape<T>&, const Affine<T>&, const Shape&);                               \
     template bool detail::can_repeat_product(Tape<T>&, const Node<T>&, const Node<T>&);                    \
-    template std::size_t detail::repeat_products(Tape<T>&, const ProductRecord&, NodeIndex, NodeIndex,     \
-                                                 std::span<ProductRecord>);                                \
+    template std::pair<ProductRecord::Place, std::size_t> detail::repeat_products(                         \
+        Tape<T>&, ProductRecord::Place, NodeIndex, NodeIndex, std::size_t);                                \
     template void detail::multiply(Tape<T>&, MatrixView<const T>, MatrixView<const T>, NodeIndex,          \
                                    std::size_t, T, MatrixView<T>);                                         \
     template bool detail::multiply_plus_row(Tape<T>&, MatrixView<const T>, MatrixView<const T>, NodeIndex, \

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <optional>
-#include <span>
+#include <utility>
 
 #include "autograd/matmul.hpp"
 
@@ -60,11 +60,12 @@ const PackedMatrix<T>* packed_form(Tape<T>& tape, MatrixView<const T> b, NodeInd
 template <class T>
 bool can_repeat_product(Tape<T>& tape, const Node<T>& a, const Node<T>& b);
 
-/// Enters `member`, and others a `period` apart, as the same sum of products in the steps after `before`: as many as
-/// there are records and as are computed together. Returns how many.
+/// Enters `member`, and others a `period` apart, as the same sum of products in the steps after the one at `before`: up to
+/// `most`, as many as are computed together. Returns the first one's place, and how many they are.
 template <class T>
-std::size_t repeat_products(Tape<T>& tape, const ProductRecord& before, NodeIndex member, NodeIndex period,
-                            std::span<ProductRecord> records);
+std::pair<ProductRecord::Place, std::size_t> repeat_products(Tape<T>& tape, ProductRecord::Place before,
+                                                             NodeIndex member, NodeIndex period,
+                                                             std::size_t most);
 
 /// c = a b + beta c, by the packed form of b where there is one.
 template <class T>

@@ -222,6 +222,8 @@ void add_matrix_gradients(Sweep<T>& sweep, NodeIndex b, const ProductChunk<T>& c
     add_matrix_gradient(sweep, b, MatrixView<const T>(copy.data(), dy.rows, inner), dy);
 }
 
+}  // namespace
+
 template <class T>
 void flush_chunk(Sweep<T>& sweep, std::size_t number) {
     Tape<T>& tape = sweep.tape();
@@ -232,14 +234,11 @@ void flush_chunk(Sweep<T>& sweep, std::size_t number) {
     auto& state = sweep.chunk_state(number);
     const std::size_t slot_size = site.rows * site.cols;
     const bool all_wait = state.visited == chunk.slots;
-    const auto waiting = [&](std::size_t slot) {
-        return chunk.members[slot] != no_node && sweep.is_waiting(chunk.members[slot]);
-    };
 
     for (std::size_t begin = 0; begin < chunk.slots; ++begin) {
-        if (!all_wait && !waiting(begin)) continue;
+        if (!all_wait && !state.waiting[begin]) continue;
         std::size_t end = all_wait ? chunk.slots : begin + 1;
-        while (end < chunk.slots && waiting(end)) ++end;
+        while (end < chunk.slots && state.waiting[end]) ++end;
         const std::size_t rows = (end - begin) * site.rows;
         const MatrixView<const T> dy(state.gradients + begin * slot_size, rows, site.cols);
         const NodeIndex any = chunk.members[begin];
@@ -250,7 +249,8 @@ void flush_chunk(Sweep<T>& sweep, std::size_t number) {
         }
 
         for (std::size_t j = 0; j < site.product_count; ++j) {
-            const NodeIndex b = tape.input_at(any, 2 * j + 1);
+            // Of a view in each step any will do: all are of the same elements.
+            const NodeIndex b = tape.index_like(tape.input_at(any, 2 * j + 1));
             const MatrixView<const T> matrix = site.matrices[j];
             const std::size_t inner = matrix.rows;
             const bool hoisted = j == site.hoisted;
@@ -278,6 +278,8 @@ void flush_chunk(Sweep<T>& sweep, std::size_t number) {
     sweep.release_chunk(number);
 }
 
+namespace {
+
 template <class T>
 void pull_affine_values(Sweep<T>& sweep, NodeIndex index) {
     const Node<T>& node = sweep.node(index);
@@ -287,11 +289,12 @@ void pull_affine_values(Sweep<T>& sweep, NodeIndex index) {
     const T* const gradient = sweep.gradient(index);
     const MatrixView<const T> dy(gradient, site.rows, site.cols);
 
-    const bool defer = sweep.is_waiting(index) && may_defer(sweep, site, node);
+    auto& state = sweep.chunk_state(record.place.chunk);
+    const bool defer = state.waiting[record.place.slot] && may_defer(sweep, site, node);
     bool bias_waits = defer && site.bias != no_node;
     for (std::size_t k = 0; k < record.addend_count; ++k) {
         const NodeIndex addend = node.inputs[2 * record.product_count + k];
-        if (bias_waits && addend == site.bias) {
+        if (bias_waits && (addend == site.bias || sweep.node(addend).is_same_as(sweep.node(site.bias)))) {
             bias_waits = false;  // once
             continue;
         }
@@ -305,11 +308,10 @@ void pull_affine_values(Sweep<T>& sweep, NodeIndex index) {
         }
         if (sweep.wants(b) && !defer) add_matrix_gradient(sweep, b, matrix_of(sweep.node(a)), dy);
     }
-    if (!defer) {
-        sweep.stop_waiting(index);
-    } else if (++sweep.chunk_state(record.place.chunk).visited == chunk.member_count) {
+    if (!defer)
+        state.waiting.reset(record.place.slot);
+    else if (++state.visited == chunk.member_count)
         flush_chunk(sweep, record.place.chunk);
-    }
 }
 
 template <class T>
@@ -366,6 +368,7 @@ const Rule<T>& detail::affine_rule() {
 
 #define XTAPE_INSTANTIATE(T)                                 \
     template void flush_products(Sweep<T>&, NodeIndex);      \
+    template void flush_chunk(Sweep<T>&, std::size_t);       \
     template void flush_chunks_from(Sweep<T>&, std::size_t); \
     template const Rule<T>& detail::affine_rule<T>();
 XTAPE_INSTANTIATE(float)

@@ -30,9 +30,8 @@ void Sweep<T>::find_buffer(Slot& slot, NodeIndex owner) {
     const Node<T>& node = tape_.at(owner);
     if (node.is_product && !is_requested(owner)) {
         leave_values(place_of(owner).chunk);
-        slot.data = chunk_gradient(place_of(owner));
+        slot.data = wait_in_chunk(place_of(owner));
         slot.lent = true;
-        slot.waits = true;
     } else if (node.is_parameter && commits_ && !tape_.watched(owner).has_grad) {
         // Nothing is lost if the sweep fails: until it commits, the parameter says that it has no gradient.
         Array<T>& gradient = tape_.watched(owner).grad;
@@ -41,7 +40,7 @@ void Sweep<T>::find_buffer(Slot& slot, NodeIndex owner) {
         slot.lent = true;
     } else {
         slot.data = reinterpret_cast<T*>(tape_.gradients().allocate(bytes_of(owner)));
-        if (tape_.log() != nullptr) tape_.log()->add_fixed(slot.data);
+        if (tape_.log() != nullptr && owner >= loop_first_) tape_.log()->add_fixed(slot.data);
     }
 }
 
@@ -60,17 +59,18 @@ T* Sweep<T>::chunk_gradient(ProductRecord::Place place) {
 }
 
 template <class T>
+T* Sweep<T>::wait_in_chunk(ProductRecord::Place place) {
+    T* const gradient = chunk_gradient(place);
+    chunk_states_[place.chunk].waiting.set(place.slot);
+    return gradient;
+}
+
+template <class T>
 void Sweep<T>::release_chunk(std::size_t index) {
     ChunkState& state = chunk_states_[index];
     if (state.gradients == nullptr) return;
     const ProductChunk<T>& chunk = tape_.products().chunks[index];
     const ProductSite<T>& site = tape_.products().sites[chunk.site];
-    for (std::size_t slot = 0; slot < chunk.slots; ++slot) {
-        const NodeIndex member = chunk.members[slot];
-        if (member >= count_ || !slots_[member].lent) continue;
-        slots_[member].data = nullptr;
-        slots_[member].written = slots_[member].lent = slots_[member].waits = false;
-    }
     if (!state.in_values) {
         tape_.gradients().release(reinterpret_cast<std::byte*>(state.gradients),
                                   chunk.slots * site.rows * site.cols * sizeof(T));
@@ -83,11 +83,9 @@ template <class T>
 bool Sweep<T>::may_take_value(NodeIndex index) const {
     if (floor_ > 0 || views_requested_ || tape_.at(index).is_multiplied || is_requested(index)) return false;
     const auto number = place_of(index).chunk;
-    const ProductChunk<T>& chunk = tape_.products().chunks[number];
     const ChunkState& state = chunk_states_[number];
-    const bool lies_there =
-        chunk.values != nullptr && chunk.ready_begin == 0 && chunk.ready_end >= chunk.slots;
-    return lies_there && (state.gradients == nullptr || state.in_values);
+    return tape_.products().chunks[number].is_computed_together() &&
+           (state.gradients == nullptr || state.in_values);
 }
 
 template <class T>
@@ -97,8 +95,8 @@ void Sweep<T>::take_value(NodeIndex index) {
     state.gradients = tape_.products().chunks[place.chunk].values;
     state.in_values = true;
     Slot& slot = slots_[index];
-    slot.data = chunk_gradient(place);
-    slot.lent = slot.waits = true;
+    slot.data = wait_in_chunk(place);
+    slot.lent = true;
 }
 
 /// Finds other memory for the gradients of a chunk, if they lie where the values do: one of these is still to be read.
@@ -114,7 +112,7 @@ void Sweep<T>::leave_values(std::size_t number) {
     std::copy_n(state.gradients, size, gradients);
     for (std::size_t slot = 0; slot < chunk.slots; ++slot) {
         const NodeIndex member = chunk.members[slot];
-        if (member == no_node || !is_waiting(member)) continue;
+        if (!state.waiting[slot] || tape_.loop_missing(member) != nullptr) continue;
         slots_[member].data = gradients + (slots_[member].data - state.gradients);
     }
     state.gradients = gradients;
@@ -123,6 +121,8 @@ void Sweep<T>::leave_values(std::size_t number) {
 
 template <class T>
 void Sweep<T>::zero(Slot& slot, NodeIndex owner) {
+    // What lies before a loop is cleared once, by the first step that adds to it.
+    const LogInto<T> noted(tape_, owner < loop_first_ ? nullptr : tape_.log());
     clear_rows(1, tape_.at(owner).size(), 0, slot.data);
 }
 
@@ -272,17 +272,22 @@ void Sweep<T>::clear_first_steps(Slot& slot, NodeIndex owner) {
 
 template <class T>
 bool Sweep<T>::lend(NodeIndex from, std::ptrdiff_t offset, NodeIndex to) {
+    const Loop<T>* const loop = tape_.loop_missing(to);
     const Node<T>& node = tape_.like(to);
     Slot& lender = slots_[from];
-    Slot& borrower = slots_[to];
     // A gradient that somebody asked for must stay as it is.
-    if ((lender.lent && !lender.borrowed) || is_requested(from) || is_requested(to)) return false;
+    if ((lender.lent && !lender.borrowed) || is_requested(from)) return false;
+    if (loop == nullptr && is_requested(to)) return false;
     // Nor can it outlive what a checkpoint recorded again.
     if (to < floor_) return false;
-    if (borrower.data != nullptr || node.is_view || node.is_product || node.is_parameter) return false;
-    borrower.data = lender.data + offset;
-    borrower.written = borrower.lent = true;
-    borrower.borrowed = lender.borrowed;
+    if (slot_at(to).data != nullptr || node.is_view || node.is_parameter) return false;
+    // Products of a chunk need their gradients side by side: theirs is copied there.
+    const bool borrowed = lender.borrowed || node.is_product;
+    const LentSteps<T> lent{to, 1, loop != nullptr ? loop->period : 0, lender.data + offset, 0, borrowed};
+    if (loop == nullptr)
+        slots_[to].take(lent, 0);
+    else
+        tape_.lent_steps_.push_back(lent);
     if (lender.borrowed) return true;
     if (!lender.lends) tape_.lenders_.push_back(from);
     lender.lends = true;
@@ -328,6 +333,7 @@ void Sweep<T>::copy_borrowed(Slot& slot, NodeIndex owner) {
     template NodeIndex Sweep<T>::requested_owner(NodeIndex) const;                                \
     template void Sweep<T>::find_buffer(Slot&, NodeIndex);                                        \
     template T* Sweep<T>::chunk_gradient(ProductRecord::Place);                                   \
+    template T* Sweep<T>::wait_in_chunk(ProductRecord::Place);                                    \
     template void Sweep<T>::release_chunk(std::size_t);                                           \
     template bool Sweep<T>::may_take_value(NodeIndex) const;                                      \
     template void Sweep<T>::take_value(NodeIndex);                                                \

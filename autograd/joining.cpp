@@ -12,11 +12,23 @@ namespace {
 
 /// Copies x to where a part of a dense tensor begins.
 template <class T>
-void copy_to(const Node<T>& x, T* part, const Strides& part_strides) {
-    copy_strided<T>(x.shape, x.value, x.full_strides(), part, part_strides);
+void copy_to(Tape<T>& tape, const Node<T>& x, T* part, const Strides& part_strides) {
+    const Strides strides = x.full_strides();
+    if (x.shape.size() != 2 || strides[1] != 1 || part_strides[1] != 1) {
+        tape.forbid_repeating();
+        return copy_strided<T>(x.shape, x.value, strides, part, part_strides);
+    }
+    const auto run = [](const RawCall<T>& call, T* const* addresses, Part) {
+        const auto& n = call.numbers;
+        for (std::size_t row = 0; row < n[0]; ++row)
+            std::copy_n(addresses[0] + row * n[2], n[1], addresses[1] + row * n[3]);
+    };
+    const std::size_t from = static_cast<std::size_t>(strides[0]),
+                      to = static_cast<std::size_t>(part_strides[0]);
+    tape.make_call({.run = run, .numbers = {x.shape[0], x.shape[1], from, to}}, x.value, part);
 }
 
-// Both rules keep the axis.
+// All rules but that of pad keep the axis.
 
 template <class T>
 void pull_concatenate(Pull<T>& node) {
@@ -30,7 +42,21 @@ void pull_concatenate(Pull<T>& node) {
     }
 }
 template <class T>
-constexpr Rule<T> concatenate_rule{"concatenate", &pull_concatenate<T>};
+void pull_concatenate_values(Sweep<T>& sweep, NodeIndex index) {
+    const Node<T>& node = sweep.node(index);
+    const auto axis = *static_cast<const std::size_t*>(node.payload);
+    const Strides strides = dense_strides(node.shape);
+    const T* part = sweep.gradient(index);
+    for (const NodeIndex input : std::span(node.inputs, node.input_count)) {
+        const Shape& shape = sweep.node(input).shape;
+        if (sweep.wants(input)) sweep.add(input, shape, part, strides);
+        part += static_cast<std::ptrdiff_t>(shape[axis]) * strides[axis];
+    }
+}
+template <class T>
+constexpr Rule<T> concatenate_rule{
+    "concatenate", &pull_concatenate<T>, &pull_concatenate_values<T>,
+    [](const Node<T>&, const Node<T>& b, std::ptrdiff_t, void*) { return b.payload; }};
 
 template <class T>
 void pull_stack(Pull<T>& node) {
@@ -57,7 +83,7 @@ void pull_stack_values(Sweep<T>& sweep, NodeIndex index) {
             gradient += static_cast<std::ptrdiff_t>(others) * step;
             continue;
         }
-        sweep.tape().make_node(input);
+        sweep.make_node(input);
         sweep.add(input, sweep.node(input).shape, gradient, part);
     }
 }
@@ -106,7 +132,7 @@ Var<T> concatenate(std::span<const Var<T>> xs, std::ptrdiff_t axis) {
     T* part = value;
     for (const Var<T>& x : xs) {
         const Node<T>& from = tape.node(x);
-        copy_to(from, part, strides);
+        copy_to(tape, from, part, strides);
         part += static_cast<std::ptrdiff_t>(from.shape[along]) * strides[along];
     }
     return tape.record(concatenate_rule<T>, xs, shape, value, tape.keep(along));
@@ -184,7 +210,7 @@ Var<T> pad(const Var<T>& x, const std::vector<PadWidth>& widths, double number) 
     for (std::size_t axis = 0; axis < rank; ++axis) {
         inner += static_cast<std::ptrdiff_t>(kept[axis].before) * strides[axis];
     }
-    copy_to(from, inner, strides);
+    copy_to(tape, from, inner, strides);
     return tape.record(pad_rule<T>, {x}, shape, value, kept);
 }
 

@@ -19,6 +19,7 @@ Steps<T>::Steps(Tape<T>& tape, std::size_t count, bool alike)
     StepMemory<T>& memory = tape_.step_memory_;
     memory.steps = count;
     memory.step = memory.next = 0;
+    memory.alike = alike_;
     memory.regular = true;
     memory.blocks.clear();
     starts_[0] = static_cast<NodeIndex>(tape_.size());
@@ -107,19 +108,23 @@ bool Steps<T>::node_matches(NodeIndex offset) {
     return view.kind != View::Kind::select || view.start < tape_.at(b.inputs[0]).shape[view.axis];
 }
 
-/// Whether two products of a step are by the same matrices.
+/// Of a product in step 1, with room for those of all others.
 template <class T>
-bool Steps<T>::share_sites(const ProductRecord* const* products, NodeIndex period) const {
-    const auto site = [&](NodeIndex offset) {
-        const auto& record = *static_cast<const ProductRecord*>(tape_.at(start(2) + offset).payload);
-        return tape_.products().chunks[record.place.chunk].site;
+ProductPlaces Steps<T>::first_place(NodeIndex offset, NodeIndex period) const {
+    const auto place_of = [&](NodeIndex k) {
+        return static_cast<const ProductRecord*>(tape_.at(start(2) + k).payload)->place;
     };
-    for (NodeIndex a = 0; a < period; ++a) {
-        for (NodeIndex b = 0; b < a; ++b) {
-            if (products[a] != nullptr && products[b] != nullptr && site(a) == site(b)) return true;
-        }
-    }
-    return false;
+    const auto site_of = [&](NodeIndex k) { return tape_.products().chunks[place_of(k).chunk].site; };
+    ProductPlaces places;
+    // Products of a step that are by the same matrices take turns.
+    places.distance = 0;
+    for (NodeIndex k = 0; k < period; ++k)
+        places.distance += tape_.at(start(2) + k).is_product && site_of(k) == site_of(offset);
+    const std::size_t in_chunk = tape_.products().sites[site_of(offset)].steps_per_chunk;
+    places.runs =
+        tape_.template allocate_records<ProductPlaces::Run>(count_ * places.distance / in_chunk + 2);
+    places.runs[places.count++] = {1, place_of(offset)};
+    return places;
 }
 
 template <class T>
@@ -127,13 +132,15 @@ std::size_t Steps<T>::repeat() {
     const std::size_t count = count_ - 3;
     const NodeIndex period = start(2) - start(1);
     auto* const distances = tape_.template allocate_records<std::ptrdiff_t>(period);
-    auto** const products = tape_.template allocate_records<ProductRecord*>(period);
+    auto* const products = tape_.template allocate_records<ProductPlaces>(period);
+    bool take_turns = false;
     for (NodeIndex offset = 0; offset < period; ++offset) {
         const Node<T>& a = tape_.at(start(1) + offset);
         Node<T>& b = tape_.at(start(2) + offset);
         b.is_multiplied = a.is_multiplied;  // by the step that now follows
         distances[offset] = b.value - a.value;
-        products[offset] = b.is_product ? tape_.template allocate_records<ProductRecord>(count) - 2 : nullptr;
+        products[offset] = b.is_product ? first_place(offset, period) : ProductPlaces();
+        take_turns |= products[offset].distance > 1;
     }
     tape_.reserve_places(start(3) + static_cast<NodeIndex>(count) * period);
     tape_.size_ += static_cast<NodeIndex>(count) * period;
@@ -142,18 +149,19 @@ std::size_t Steps<T>::repeat() {
     const std::size_t end = count + 2;
     auto* const entered = tape_.template allocate_records<std::size_t>(period);  // so far, of each product
     std::fill_n(entered, period, std::size_t{2});
-    const bool one_by_one = share_sites(products, period);
     for (std::size_t step = 2; step < end;) {
         std::size_t ready = end;
         for (NodeIndex offset = 0; offset < period; ++offset) {
-            if (products[offset] == nullptr) continue;
+            ProductPlaces& places = products[offset];
+            if (!places.exist()) continue;
             if (entered[offset] == step) {
-                const auto& before =
-                    step == 2 ? *static_cast<const ProductRecord*>(tape_.at(start(2) + offset).payload)
-                              : products[offset][step - 1];
-                entered[offset] += detail::repeat_products(
-                    tape_, before, start(1) + static_cast<NodeIndex>(step) * period + offset, period,
-                    std::span(products[offset] + step, one_by_one ? 1 : end - step));
+                const NodeIndex member = start(1) + static_cast<NodeIndex>(step) * period + offset;
+                const auto [place, entries] = detail::repeat_products(tape_, places[step - 1], member, period,
+                                                                      take_turns ? 1 : end - step);
+                const auto expected = places[step];
+                if (place.chunk != expected.chunk || place.slot != expected.slot)
+                    places.runs[places.count++] = {step, place};
+                entered[offset] += entries;
             }
             ready = std::min(ready, entered[offset]);
         }
@@ -185,10 +193,15 @@ T* Tape<T>::allocate_in_step(std::size_t count, std::size_t spare) {
         ++memory.next;
         return first;
     }
-    if (memory.step < memory.steps && memory.next < memory.blocks.size() &&
-        memory.blocks[memory.next].size == size) {
-        return memory.blocks[memory.next++].first + memory.step * size;
+    bool fits = memory.next < memory.blocks.size() && memory.blocks[memory.next].size == size;
+    if (!fits && memory.alike && memory.step == 1) {
+        // The first state may need no gradient where later ones do: then the first step keeps less for the way back.
+        T* const first = allocate_apart(size * (memory.steps - 1) + most_spare);
+        memory.blocks.insert(memory.blocks.begin() + static_cast<std::ptrdiff_t>(memory.next),
+                             {first - size, size});
+        fits = true;
     }
+    if (fits && memory.step < memory.steps) return memory.blocks[memory.next++].first + memory.step * size;
     memory.regular = false;
     return allocate_apart(count + spare);
 }
@@ -253,7 +266,13 @@ void Tape<T>::make_step(const Loop<T>& loop, std::size_t step, typename Loop<T>:
         node.keeps_gradient = node.has_hooks = false;  // those are that one's alone
         node.inputs = indices;
         for (std::size_t k = 0; k < b.input_count; ++k) *indices++ = moved(a.inputs[k], b.inputs[k]);
-        node.payload = b.is_product ? &loop.products[offset][step] : b.rule->later(a, b, steps, room);
+        if (b.is_product) {
+            auto* const record = new (room) ProductRecord(*static_cast<const ProductRecord*>(b.payload));
+            record->place = loop.products[offset][step];
+            node.payload = record;
+        } else {
+            node.payload = b.rule->later(a, b, steps, room);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,27 @@ class Tape;
 template <class T>
 class Var;
 
+/// Where a sum of products of each step lies among those of other steps, see products.hpp.
+struct ProductPlaces {
+    /// From this step on, and then `distance` slots further in each, to the end of the chunk.
+    struct Run {
+        std::size_t step;
+        ProductRecord::Place place;
+    };
+    Run* runs = nullptr;  // null for another op
+    std::size_t count = 0;
+    std::uint32_t distance = 1;
+
+    bool exist() const { return runs != nullptr; }
+    ProductRecord::Place operator[](std::size_t step) const {
+        const Run& run = *(std::upper_bound(runs, runs + count, step,
+                                            [](std::size_t s, const Run& r) { return s < r.step; }) -
+                           1);
+        const auto further = static_cast<std::uint32_t>(step - run.step) * distance;
+        return {run.place.chunk, run.place.slot + further};
+    }
+};
+
 /// Steps of which some have no nodes yet. They are numbered from the second one of the sequence, 0, on.
 template <class T>
 struct Loop {
@@ -32,8 +54,7 @@ struct Loop {
     enum class Nodes : std::uint8_t { missing, made, made_by_sweep };
     Nodes* nodes;                           // of each step
     const std::ptrdiff_t* value_distances;  // by which each node's value moves from one step to the next
-    const ProductRecord* const*
-        products;  // of each node that is a product: its records, by step, from the third on
+    const ProductPlaces* products;          // of each node, from step 1 on
 
     NodeIndex end() const { return first + static_cast<NodeIndex>(steps) * period; }
     NodeIndex begin_of(std::size_t step) const { return first + static_cast<NodeIndex>(step) * period; }
@@ -42,10 +63,15 @@ struct Loop {
     bool is_missing(NodeIndex index) const { return nodes[step_of(index)] == Nodes::missing; }
 };
 
-/// Some nodes of a loop, one in each of several steps.
-struct EvenSteps {
+/// Gradients that lie in another node's: those of one node in each of several steps of a loop.
+template <class T>
+struct LentSteps {
     NodeIndex first;
     std::size_t count;
+    NodeIndex period;
+    T* data;                  // of the first
+    std::ptrdiff_t distance;  // to the next one
+    bool borrowed;            // it is only read
 };
 
 /// Memory for the values of a sequence of steps: what each step asks for as its k-th piece lies beside the k-th pieces
@@ -59,7 +85,8 @@ struct StepMemory {
     std::size_t steps = 0;  // 0: not in use
     std::size_t step = 0;   // the current one
     std::size_t next = 0;   // piece
-    bool regular = true;    // the step asked for what step 0 asked for
+    bool alike = false;     // it was promised that they are
+    bool regular = true;    // the step asked for what those before it asked for
     std::vector<Block> blocks;
 };
 
@@ -88,7 +115,7 @@ public:
 private:
     bool matches(std::span<const Var<T>> state);
     bool node_matches(NodeIndex offset);
-    bool share_sites(const ProductRecord* const* products, NodeIndex period) const;
+    ProductPlaces first_place(NodeIndex offset, NodeIndex period) const;
     std::size_t repeat();
     NodeIndex start(std::size_t step) const { return starts_[step]; }
 

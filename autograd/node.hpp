@@ -70,6 +70,11 @@ struct alignas(64) Node {
     bool recomputes : 1 = false;      // a checkpoint, see there: its rule is to compute it again
     bool shares_value : 1 = false;    // the elements are also those of other nodes, though it is no view
 
+    /// Whether both are the same elements in the same order.
+    bool is_same_as(const Node& other) const {
+        return value == other.value && owner == other.owner && shape == other.shape &&
+               full_strides() == other.full_strides();
+    }
     std::size_t size() const { return element_count(shape); }
     bool is_dense() const { return strides == nullptr; }
     Strides full_strides() const { return strides == nullptr ? dense_strides(shape) : *strides; }

@@ -15,6 +15,7 @@ namespace xtape {
 
 inline constexpr std::size_t max_products = 4;
 inline constexpr std::size_t max_addends = 4;
+inline constexpr std::size_t rows_per_chunk = 256;
 
 /// A place in a computation where a sum of products by certain matrices, Σ_j a_j b_j, happens again and again, as in
 /// each step of a recurrent cell.
@@ -53,6 +54,9 @@ struct ProductChunk {
     T* values = nullptr;  // with a sequence: bias + a_j b_j of the slots ready_begin <= slot < ready_end
     std::size_t ready_begin = 0;
     std::size_t ready_end = 0;
+
+    /// So that all values lie side by side.
+    bool is_computed_together() const { return values != nullptr && ready_begin == 0 && ready_end >= slots; }
 };
 
 /// Of a sum of products: its inputs are a_0, b_0, a_1, b_1, ..., then the addends.

@@ -34,14 +34,43 @@ std::size_t reduced_count(const Shape& shape, const PerAxis<std::size_t>& axes) 
 
 // ---- sums -------------------------------------------------------------------------------------------------------
 
-/// Σx over the axes along which `kept` is 1, in new memory.
+// A tape has one copy of each shape and of strides, so that calls of two steps can be compared by the copies' addresses.
+
+template <class R>
+std::size_t as_number(const R& copy) {
+    return reinterpret_cast<std::size_t>(&copy);
+}
+template <class R>
+const R& copy_at(std::size_t number) {
+    return *reinterpret_cast<const R*>(number);
+}
 template <class T>
-T* sum_elements(Tape<T>& tape, const Node<T>& from, const Shape& kept) {
-    const std::size_t count = element_count(kept);
-    T* value = tape.allocate(count);
-    std::fill_n(value, count, T(0));
-    add_strided<T>(from.shape, from.value, from.full_strides(), value,
-                   broadcast_strides(kept, dense_strides(kept), from.shape));
+std::size_t number_of(Tape<T>& tape, const Shape& shape, const Strides& strides) {
+    const Strides* const copy = tape.distinct(shape, strides);
+    return copy == nullptr ? 0 : as_number(*copy);
+}
+Strides strides_at(std::size_t number, const Shape& shape) {
+    return number == 0 ? dense_strides(shape) : copy_at<Strides>(number);
+}
+
+/// Σx over the axes along which `kept` is 1, or so much of it for each element, in new memory.
+template <class T>
+T* sum_elements(Tape<T>& tape, const Node<T>& from, const Shape& kept, std::size_t divisor = 1) {
+    const auto run = [](const RawCall<T>& call, T* const* addresses, Part) {
+        const auto& n = call.numbers;
+        const auto &shape = copy_at<Shape>(n[0]), &to = copy_at<Shape>(n[1]);
+        const std::size_t count = element_count(to);
+        std::fill_n(addresses[1], count, T(0));
+        add_strided<T>(shape, addresses[0], strides_at(n[2], shape), addresses[1],
+                       broadcast_strides(to, dense_strides(to), shape));
+        if (n[3] == 1) return;
+        for (std::size_t i = 0; i < count; ++i) addresses[1][i] /= static_cast<T>(n[3]);
+    };
+    T* const value = tape.allocate(element_count(kept));
+    tape.make_call({.run = run,
+                    .numbers = {as_number(tape.distinct(from.shape)), as_number(tape.distinct(kept)),
+                                number_of(tape, from.shape, from.full_strides()), divisor}},
+                   from.value, value);
     return value;
 }
 
@@ -59,23 +88,42 @@ void pull_mean(Pull<T>& node) {
 /// Both, straight into the input's gradient.
 template <class T>
 void pull_share_values(Sweep<T>& sweep, NodeIndex index) {
+    Tape<T>& tape = sweep.tape();
     const Node<T>& node = sweep.node(index);
     const Node<T>& input = sweep.node(node.inputs[0]);
     const auto& [kept, divisor] = *static_cast<const Reduced*>(node.payload);
-    const std::size_t count = node.size();
     const T* const dy = sweep.gradient(index);
-    const Pooled<T> share(sweep.tape().gradients(), count);
-    for (std::size_t i = 0; i < count; ++i) share.data()[i] = dy[i] / static_cast<T>(divisor);
+    const Pooled<T> share(tape.gradients(), node.size());
     bool first = false;
     const auto target = sweep.fresh_target(index, node.inputs[0], first);
-    put_strided<T>(first, input.shape, share.data(),
-                   broadcast_strides(kept, dense_strides(kept), input.shape), target.data, target.strides);
+
+    const auto run = [](const RawCall<T>& call, T* const* addresses, Part) {
+        const auto& n = call.numbers;
+        const auto &shape = copy_at<Shape>(n[0]), &from = copy_at<Shape>(n[1]);
+        const std::size_t count = element_count(from);
+        for (std::size_t i = 0; i < count; ++i) addresses[1][i] = addresses[0][i] / static_cast<T>(n[3]);
+        put_strided<T>(n[4] != 0, shape, addresses[1], broadcast_strides(from, dense_strides(from), shape),
+                       addresses[2], strides_at(n[2], shape));
+    };
+    const RawCall<T> call{
+        .run = run,
+        .numbers = {as_number(tape.distinct(input.shape)), as_number(tape.distinct(kept)),
+                    number_of(tape, input.shape, target.strides), static_cast<std::size_t>(divisor), first}};
+    T* const addresses[] = {const_cast<T*>(dy), share.data(), target.data};
+    call.run(call, addresses, {});
+    if (tape.log() == nullptr) return;
+    tape.log()->add_fixed(share.data());
+    tape.log()->add(call, {addresses[0], addresses[1], addresses[2]});
 }
 
 template <class T>
-constexpr Rule<T> sum_rule{"sum", &pull_sum<T>, &pull_share_values<T>};
+const void* same_payload(const Node<T>&, const Node<T>& b, std::ptrdiff_t, void*) {
+    return b.payload;
+}
 template <class T>
-constexpr Rule<T> mean_rule{"mean", &pull_mean<T>, &pull_share_values<T>};
+constexpr Rule<T> sum_rule{"sum", &pull_sum<T>, &pull_share_values<T>, &same_payload<T>};
+template <class T>
+constexpr Rule<T> mean_rule{"mean", &pull_mean<T>, &pull_share_values<T>, &same_payload<T>};
 
 template <class T>
 Var<T> sum_over(const Var<T>& x, const PerAxis<std::size_t>& axes, const Shape& result) {
@@ -192,11 +240,10 @@ Var<T> mean(const Var<T>& x, const Axes& axes, bool keepdims) {
     const Shape shape = x.shape();
     const auto reduced = resolve_axes("mean", axes, shape.size());
     const Shape kept = reduced_shape(shape, reduced, true);
-    const auto n = static_cast<double>(reduced_count(shape, reduced));
-    T* value = sum_elements(tape, tape.node(x), kept);
-    for (std::size_t i = 0; i < element_count(kept); ++i) value[i] /= static_cast<T>(n);
+    const std::size_t n = reduced_count(shape, reduced);
+    T* value = sum_elements(tape, tape.node(x), kept, n);
     return tape.record(mean_rule<T>, {x}, reduced_shape(shape, reduced, keepdims), value,
-                       tape.keep(Reduced{kept, n}));
+                       tape.keep(Reduced{kept, static_cast<double>(n)}));
 }
 
 template <class T>

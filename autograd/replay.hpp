@@ -34,7 +34,7 @@ public:
     }
 
     /// Whether run() can do all of it. Not if the computation threw, unrolled a sequence, or used an op that isn't one of:
-    /// statements, products of contiguous rows, views.
+    /// statements, views, sums and means, and products and concatenations of contiguous rows.
     bool is_complete() const { return tape_ != nullptr && log_.is_complete(); }
 
     /// From now on it finds at b what it found at a, and the other way round. Both have `count` elements and room for a vector

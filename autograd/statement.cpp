@@ -253,7 +253,7 @@ bool may_overwrite(Sweep<T>& sweep, NodeIndex statement, NodeIndex product) {
     std::size_t pieces = 0;
     std::uint32_t read = 0;  // of them, a bit each
     for (NodeIndex index = product + 1; index <= statement; ++index) {
-        sweep.tape().make_node(index);
+        sweep.make_node(index);
         const Node<T>& node = sweep.node(index);
         if (node.recomputes) return false;  // who knows what it reads
         const std::span leaves(node.inputs, node.input_count);

@@ -208,11 +208,12 @@ public:
     void make_all_nodes() {
         for (const Loop<T>& loop : loops_) make_nodes(loop);
     }
-    /// A node that differs from that one at most in its addresses, indices and payload.
-    const Node<T>& like(NodeIndex index) const {
+    /// A node that differs from that one at most in its addresses, indices and payload, and that exists.
+    NodeIndex index_like(NodeIndex index) const {
         const Loop<T>* const loop = loop_missing(index);
-        return loop == nullptr ? at(index) : at(loop->begin_of(1) + loop->offset_of(index));
+        return loop == nullptr ? index : loop->begin_of(1) + loop->offset_of(index);
     }
+    const Node<T>& like(NodeIndex index) const { return at(index_like(index)); }
     /// Throws as node() does if one of these, which are even steps, isn't valid; makes no node.
     void check_even(std::span<const Var<T>> vars) const {
         for (const Var<T>& var : vars) {
@@ -358,8 +359,8 @@ private:
     std::vector<Loop<T>> loops_;  // in the order of their nodes
     std::vector<MadeStep> made_steps_;
     // Of a sweep:
-    std::vector<NodeIndex> lenders_;     // whose gradients others use
-    std::vector<EvenSteps> lent_steps_;  // whose gradients are others'
+    std::vector<NodeIndex> lenders_;  // whose gradients others use
+    std::vector<LentSteps<T>> lent_steps_;
     CallLog<T>* log_ = nullptr;
     std::array<CallLog<T>, 2> logs_;  // of two steps
 };

@@ -71,7 +71,7 @@ Sweep<T>::Sweep(Tape<T>& tape, NodeIndex last, bool commits)
       chunk_room_(chunk_count_) {
     tape_.lenders_.clear();
     tape_.lent_steps_.clear();
-    std::uninitialized_value_construct_n(slots_, count_);
+    clear_slots(0, count_);
     std::uninitialized_value_construct_n(chunk_states_, chunk_count_);
 }
 
@@ -86,7 +86,9 @@ Sweep<T>::~Sweep() {
     if (finished_) {
         for (NodeIndex index : tape_.lenders_) give_back(index);
     } else {
-        for (NodeIndex index = 0; index < count_; ++index) give_back(index);
+        prepare_made_steps();
+        for (NodeIndex index = 0; index < count_; ++index)
+            if (selective_ || tape_.loop_missing(index) == nullptr) give_back(index);
     }
     Pool& pool = tape_.gradients();
     pool.release(reinterpret_cast<std::byte*>(slots_), slot_room_ * sizeof(Slot));
@@ -96,7 +98,7 @@ Sweep<T>::~Sweep() {
 template <class T>
 void Sweep<T>::want_only(std::span<const Var<T>> xs) {
     selective_ = true;
-    tape_.make_all_nodes();
+    make_all_nodes();
     for (const Var<T>& x : xs) {
         const Node<T>& node = tape_.node(x);
         if (x.index() >= count_) continue;
@@ -163,6 +165,10 @@ void Sweep<T>::add(NodeIndex index, const Shape& shape, const T* from, const Str
         bool first = false;
         T* to = whole_target(index, first);
         if (dense) return add_rows(1, node.size(), from, 0, to, 0, first);
+        if (shape.size() == 2 && strides[1] == 1) {
+            const auto columns = static_cast<std::ptrdiff_t>(shape[1]);
+            return add_rows(shape[0], shape[1], from, strides[0], to, columns, first);
+        }
         tape_.forbid_repeating();
         return put_strided(first, shape, from, strides, to, dense_strides(shape));
     }
@@ -226,13 +232,13 @@ template <class T>
 void Sweep<T>::walk(NodeIndex begin, NodeIndex end) {
     const bool donates = releases_ && floor_ == 0;
     const bool may_repeat = !selective_ && !views_requested_ && tape_.hooks_.empty();
-    if (!may_repeat) tape_.make_all_nodes();
+    if (!may_repeat) make_all_nodes();
     for (std::size_t k = tape_.loops_.size(); may_repeat && k-- > 0;) {
         const Loop<T> loop = tape_.loops_[k];
         if (loop.first >= count_) continue;
         if (loop.first < begin) break;
         if (loop.end() > count_ || has_keepers(loop)) {
-            tape_.make_nodes(loop);
+            make_nodes(loop);
             continue;
         }
         visit_all(end, loop.end(), donates);
@@ -247,6 +253,7 @@ void Sweep<T>::visit(NodeIndex index, bool donates) {
     const Node<T>& node = tape_.at(index);
     if (node.feeds_products) flush_products(*this, index);
     clear_unwritten(slots_[index], index);
+    if (node.is_product && slots_[index].borrowed) copy_borrowed(slots_[index], index);
     const bool reached = slots_[index].written;
     if (reached && node.has_hooks) call_hooks(index);
     if (reached && node.rule != nullptr && wants(index)) {

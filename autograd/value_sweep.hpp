@@ -1,5 +1,7 @@
 #pragma once
 
+#include <bitset>
+
 #include "autograd/sweep.hpp"
 
 namespace xtape {
@@ -101,20 +103,31 @@ public:
     /// The same for those that follow the first of these nodes, which was lent its gradient, in a loop: theirs lie
     /// `distance` apart. Stops at a step that somebody has looked at; returns how many were served.
     std::size_t lend_on(std::span<const NodeIndex> nodes, std::ptrdiff_t distance);
+    /// Makes a node that a loop left out, if it did.
+    void make_node(NodeIndex index) {
+        tape_.make_node(index);
+        prepare_made_steps();
+    }
     /// Goes back through what is computed again for a checkpoint, and forgets it.
     void visit_again(NodeIndex index);
 
     struct ChunkState {
         T* gradients = nullptr;
         std::size_t visited = 0;
-        bool in_values = false;  // the memory is that of the members' values
+        bool in_values = false;               // the memory is that of the members' values
+        std::bitset<rows_per_chunk> waiting;  // slots whose gradients lie there until all do
+
+        /// `count` slots wait from now on: the last one before `end`, and those a distance further down.
+        void wait_below(std::size_t end, std::size_t count, std::size_t distance) {
+            if (distance == 1) {
+                waiting |= (~decltype(waiting)() >> (rows_per_chunk - count)) << (end - count);
+                return;
+            }
+            for (; count > 0; --count, end -= distance) waiting.set(end - 1);
+        }
     };
     std::size_t chunk_count() const { return chunk_count_; }
     ChunkState& chunk_state(std::size_t chunk) { return chunk_states_[chunk]; }
-    /// Whether the gradient of a sum of products lies in its chunk and waits for the others there. Members of a chunk may
-    /// have been recorded after what the sweep began at.
-    bool is_waiting(NodeIndex index) const { return index < count_ && slots_[index].waits; }
-    void stop_waiting(NodeIndex index) { slots_[index].waits = false; }
     /// Takes back the gradients of a chunk.
     void release_chunk(std::size_t chunk);
 
@@ -127,12 +140,18 @@ private:
         bool written : 1;
         bool lent : 1;      // the memory is a parameter's, a chunk's, another node's or a seed's
         bool lends : 1;     // other nodes use the memory until the sweep is over
-        bool borrowed : 1;  // it is a seed's, which is only read
+        bool borrowed : 1;  // it is only read
         bool copied : 1;    // it was
-        bool waits : 1;     // in a chunk
         bool wanted : 1;
         bool requested : 1;             // somebody wants to see this node's own gradient
         std::uint32_t unwritten_steps;  // the first so many along the first axis
+
+        /// A gradient that was lent; what is wanted of the node stays as it is.
+        void take(const LentSteps<T>& from, std::size_t step) {
+            data = from.data + static_cast<std::ptrdiff_t>(step) * from.distance;
+            written = lent = true;
+            borrowed = from.borrowed;
+        }
     };
 
     ProductRecord::Place place_of(NodeIndex product) const {
@@ -172,6 +191,7 @@ private:
     void copy_borrowed(Slot& slot, NodeIndex owner);
     void find_buffer(Slot& slot, NodeIndex owner);
     T* chunk_gradient(ProductRecord::Place place);
+    T* wait_in_chunk(ProductRecord::Place place);
     bool may_take_value(NodeIndex index) const;
     void take_value(NodeIndex index);
     void leave_values(std::size_t chunk);
@@ -183,11 +203,33 @@ private:
     void visit_all(NodeIndex end, NodeIndex begin, bool donates) {
         while (end > begin) visit(--end, donates);
     }
-    void visit_loop(const Loop<T>& loop);
-    std::size_t repeatable_steps(const Loop<T>& loop, std::size_t step) const;
-    static bool go_on(const Slot* later, const Slot* slots, const Slot* earlier, NodeIndex period);
-    void repeat_steps(const Loop<T>& loop, std::size_t step, std::size_t count);
+    // Of loops.
+    void clear_slots(NodeIndex begin, NodeIndex end);
+    void prepare_made_steps();
+    Slot slot_at(NodeIndex index) const;
+    void copy_slots(NodeIndex first, NodeIndex count, Slot* to) const;
+    Slot lent_slot(NodeIndex index) const;
+    void make_nodes(const Loop<T>& loop) {
+        tape_.make_nodes(loop);
+        prepare_made_steps();
+    }
+    void make_all_nodes() {
+        tape_.make_all_nodes();
+        prepare_made_steps();
+    }
+    void make_step(const Loop<T>& loop, std::size_t step);
     bool has_keepers(const Loop<T>& loop) const;
+    void visit_loop(const Loop<T>& loop);
+    std::size_t repeatable_steps(const Loop<T>& loop, std::size_t step, const Slot* before) const;
+    static bool go_on(const Slot* later, const Slot* slots, const Slot* earlier, NodeIndex period);
+    std::size_t repeat_steps(const Loop<T>& loop, std::size_t step, std::size_t count);
+    void keep_buffers(const Loop<T>& loop, std::size_t step, const Slot* before);
+    struct ChunkRow;
+    ProductRecord::Place place_in(const Loop<T>& loop, std::size_t step, NodeIndex offset) const;
+    std::size_t find_rows(const Loop<T>& loop, std::size_t step, ChunkRow* rows);
+    bool uses_only(const Loop<T>& loop, std::size_t step, std::span<const ChunkRow> rows) const;
+    bool enter_chunk(std::size_t number, bool in_values);
+    void leave_to(const Loop<T>& loop, std::size_t step, std::size_t done, std::span<const ChunkRow> rows);
     void call_hooks(NodeIndex index);
     void commit();
     void release(NodeIndex index);
@@ -199,9 +241,11 @@ private:
     bool finished_ = false;
     bool views_requested_ = false;
     bool releases_ = false;
-    NodeIndex floor_ = 0;  // of the nodes that a checkpoint recorded again
-    Slot* slots_;
+    NodeIndex floor_ = 0;       // of the nodes that a checkpoint recorded again
+    NodeIndex loop_first_ = 0;  // of the loop that is being visited
+    Slot* slots_;               // nodes that were never made have none
     NodeIndex slot_room_;
+    std::size_t prepared_steps_ = 0;  // of the tape's made steps: those that have slots
     std::size_t chunk_count_;
     ChunkState* chunk_states_;
     std::size_t chunk_room_;
@@ -210,6 +254,9 @@ private:
 /// Computes the deferred products that node `index` waits for: in contraction_gradient.cpp.
 template <class T>
 void flush_products(Sweep<T>& sweep, NodeIndex index);
+/// Those of a chunk.
+template <class T>
+void flush_chunk(Sweep<T>& sweep, std::size_t chunk);
 /// Those of chunks from this one on.
 template <class T>
 void flush_chunks_from(Sweep<T>& sweep, std::size_t chunk);

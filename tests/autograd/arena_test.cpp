@@ -164,6 +164,28 @@ TEST_CASE("pool: a released buffer serves the next request of its size", "[arena
     CHECK(pool.capacity() == capacity);
 }
 
+TEST_CASE("pool: buffers that are held serve nobody meanwhile, free though they are", "[arena]") {
+    Pool pool;
+    std::array<std::byte*, 4> buffers;
+    for (std::byte*& buffer : buffers) buffer = pool.allocate(1000);
+    for (std::byte* buffer : buffers) pool.release(buffer, 1000);
+    const std::array<const void*, 2> some = {buffers[3], buffers[1]}, others = {buffers[2], buffers[0]};
+    {
+        const Pool::Hold held(pool, some);
+        CHECK(pool.allocate(1000) == buffers[2]);
+        {
+            const Pool::Hold instead(pool, others);
+            std::byte* const buffer = pool.allocate(1000);
+            CHECK((buffer == buffers[1] || buffer == buffers[3]));
+            pool.release(buffer, 1000);
+        }
+        CHECK(pool.allocate(1000) == buffers[0]);
+        CHECK(std::ranges::find(buffers, pool.allocate(1000)) == buffers.end());
+    }
+    CHECK(std::ranges::find(some, pool.allocate(1000)) != some.end());
+    CHECK(std::ranges::find(some, pool.allocate(1000)) != some.end());
+}
+
 TEST_CASE("pool: a donated buffer serves only requests that it can hold", "[arena]") {
     Arena arena;
     for (std::size_t bytes : {64u, 100u, 128u, 1000u, 1023u, 1024u, 5000u}) {

@@ -92,6 +92,41 @@ TEST_CASE("call log: pieces of memory that change places are found there, all el
     CHECK(x == std::array<double, 8>{1 + 3 * 4, 20, 3, 4, 17, 6 + 3 * 20, 7, 8});
 }
 
+TEST_CASE("call log: memory that moved is found in its new place, each piece by itself") {
+    std::array<double, 9> x = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    CallLog<double> log;
+    log.clear();
+    log.add(a_call(), {&x[0], &x[3]});
+    log.add(a_call(), {&x[1], &x[8]});
+    // The second piece goes to where the first one was.
+    using Move = CallLog<double>::Move;
+    log.move(std::array{Move{&x[0], 2, &x[6]}, Move{&x[3], 1, &x[0]}});
+    xtape::Team alone;
+    log.do_again(alone);
+    CHECK(x == std::array<double, 9>{1 + 3 * 7, 2, 3, 4, 5, 6, 7, 8, 9 + 3 * 8});
+}
+
+TEST_CASE("call log: tells what it uses of some memory, and how far on the next step's is") {
+    std::array<double, 12> x{};
+    CallLog<double> first, second;
+    first.clear();
+    second.clear();
+    first.add(a_call(), {&x[8], &x[0]});
+    first.add(a_call(), {&x[3], &x[9]});
+    second.add(a_call(), {&x[5], &x[0]});
+    second.add(a_call(), {&x[4], &x[6]});
+    REQUIRE(second.follows(first));
+    std::vector<std::pair<std::ptrdiff_t, std::ptrdiff_t>> seen;
+    const auto look = [&](const double* address, std::ptrdiff_t distance) {
+        seen.emplace_back(address - &x[0], distance);
+        return distance < 0;
+    };
+    CHECK(second.all_of(&x[5], 2, look));
+    CHECK(seen == std::vector<std::pair<std::ptrdiff_t, std::ptrdiff_t>>{{5, -3}, {6, -3}});
+    CHECK_FALSE(second.all_of(&x[4], 2, look));
+    CHECK(second.all_of(&x[7], 5, look));
+}
+
 TEST_CASE("call log: threads that share a call do every part of it, step by step") {
     constexpr std::size_t n = 1000, steps = 50;
     // Each step adds up what the one before it left, so that a part that is late or missing shows.

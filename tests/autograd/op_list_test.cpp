@@ -351,27 +351,36 @@ TEST_CASE("ops: every other op is right to second order", "[ops]") {
     for (const Case& one : structural_cases()) check_both_orders(one.op, one.f, inputs_of(one));
 }
 
-TEST_CASE("ops: every other op has the same gradients, bit by bit, where the sweep releases values",
+TEST_CASE("ops: every other op has the same gradients, bit by bit, in every kind of sweep over values",
           "[ops]") {
     for (const Case& one : structural_cases()) {
         INFO(one.op);
         const std::vector<Array<double>> inputs = inputs_of(one);
-        const auto gradients = [&](bool release) {
+        enum class Kind { all, released, wanted };
+        const auto gradients = [&](Kind kind) {
             Tape<double> tape;
             std::vector<V> variables, computed;
             for (const Array<double>& input : inputs) {
                 variables.push_back(tape.variable(input));
                 computed.emplace_back(1.5 * variables.back());
             }
-            backward(sum(square(one.f(computed))), {.release_values = release});
+            const V loss = sum(square(one.f(computed)));
             std::vector<tensors::Numbers> result;
-            for (const V& x : variables) {
-                if (x.has_grad()) result.emplace_back(x.grad());
+            if (kind == Kind::wanted) {
+                for (const V& gradient : grad(loss, variables)) result.emplace_back(gradient.value());
+                return result;
+            }
+            backward(loss, {.release_values = kind == Kind::released});
+            for (std::size_t k = 0; k < variables.size(); ++k) {
+                result.emplace_back(inputs[k].view());
+                result[k].fill(0);
+                if (variables[k].has_grad()) result[k] = variables[k].grad();
             }
             return result;
         };
-        const auto expected = gradients(false);
-        CHECK((gradients(true) == expected));
+        const auto expected = gradients(Kind::all);
+        CHECK((gradients(Kind::released) == expected));
+        CHECK((gradients(Kind::wanted) == expected));
     }
 }
 

@@ -50,6 +50,21 @@ TEST_CASE("replay: statements, products and views are done again on new numbers"
     check_again([](auto x, auto w, auto) { return transpose(matmul(x, w)) * 3; });
 }
 
+TEST_CASE("replay: sums, means and concatenated matrices are done again on new numbers") {
+    check_again([](auto x, auto, auto) { return sum(square(x)) + x; });
+    check_again([](auto x, auto, auto r) {
+        return sum(x, {1}, true) * r + mean(slice(x, 1, 0, 4), {0}, true) * sum(r);
+    });
+    check_again([](auto x, auto, auto) { return mean(slice(x, 1, 1, 7, 2), {-1}) + sum(transpose(x), {0}); });
+    check_again([](auto x, auto w, auto r) {
+        const Var<double> y = matmul(x, w) + r;
+        return concatenate<double>({y, x, slice(x, 1, 2, 3)}, 1);
+    });
+    check_again([](auto x, auto, auto) {
+        return concatenate<double>({slice(x, 1, 2, 6), slice(x, 1, 0, 4)}, 0) * 2;
+    });
+}
+
 TEST_CASE("replay: matrices on the right of products are seen as they are now, computed ones too") {
     // Used several times each, as what is worth packing.
     check_again([](auto x, auto, auto) { return matmul(transpose(x), x) + matmul(tanh(transpose(x)), x); });

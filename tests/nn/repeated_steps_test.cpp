@@ -1,5 +1,6 @@
 // What unroll leaves to the tape to repeat must not differ, in any bit, from what it records step by step.
 
+#include <algorithm>
 #include <initializer_list>
 #include <stdexcept>
 #include <string>
@@ -82,6 +83,17 @@ const auto shared_twice = [](auto wx, auto wh, auto b, auto p) {
         return next;
     };
 };
+/// Matrices that are computed once, whose gradients belong to nobody until then, and views of them in each step.
+const auto computed = [](auto wx, auto wh, auto b, auto p) {
+    const decltype(wx) double_wx = 2 * wx, half_wh = 0.5 * wh, b_h = slice(b, 0, 0, H);
+    return [=](const auto& x, const auto& s) {
+        const auto left = slice(half_wh, 1, 0, H), right = slice(half_wh, 1, H);
+        auto next = s;
+        next.h = tanh(matmul(x, slice(double_wx, 1, 0, H)) + matmul(s.h, left) + b_h);
+        next.c = 0.5 * s.c + p * sigmoid(matmul(next.h, right));
+        return next;
+    };
+};
 /// No product of the input, and none that could be computed before the loop.
 const auto plain = [](auto wx, auto wh, auto b, auto p) {
     const auto mix = sum(wx) * p;
@@ -103,13 +115,100 @@ const auto spread = [](auto wx, auto wh, auto b, auto p) {
     };
 };
 
+/// An LSTM, an op at a time.
+const auto one_op_each = [](auto wx, auto wh, auto b, auto p) {
+    return [=](const auto& x, const auto& s) {
+        using V = std::remove_cvref_t<decltype(x)>;
+        const V gates = matmul(x, wx) + matmul(s.h, wh) + b;
+        const V i = sigmoid(slice(gates, 1, 0, H)), f = sigmoid(slice(gates, 1, H, 2 * H));
+        const V o = sigmoid(slice(gates, 1, 2 * H, 3 * H)), g = tanh(slice(gates, 1, 3 * H));
+        const V kept = f * s.c, added = i * g;
+        auto next = s;
+        next.c = kept + added;
+        const V squashed = tanh(next.c), scaled = p * o;
+        next.h = scaled * squashed;
+        return next;
+    };
+};
+/// Input and state side by side, times one matrix.
+const auto joined = [](auto wx, auto wh, auto b, auto p) {
+    using V = decltype(wx);
+    const V w = xtape::concatenate<typename V::value_type>({wx, wh}, 0);
+    return [=](const auto& x, const auto& s) {
+        auto next = s;
+        const V both = xtape::concatenate<typename V::value_type>({x, s.h}, 1);
+        next.h = tanh(matmul(both, w) + b);
+        next.c =
+            xtape::concatenate<typename V::value_type>({slice(next.h, 1, 1), slice(s.c, 1, 0, 1)}, 1) * p;
+        return next;
+    };
+};
+/// A state that is a sum of products, whose gradients wait for those of other steps.
+const auto linear = [](auto wx, auto wh, auto b, auto p) {
+    return [=](const auto& x, const auto& s) {
+        auto next = s;
+        next.h = matmul(x, wx) + matmul(s.h, wh) + b;
+        next.c = matmul(next.h, wh) + p * s.c;
+        return next;
+    };
+};
+/// One matrix three times in a step.
+const auto deep = [](auto wx, auto wh, auto b, auto p) {
+    return [=](const auto& x, const auto& s) {
+        using V = std::remove_cvref_t<decltype(x)>;
+        const V first = tanh(matmul(x, wx) + matmul(s.h, wh) + b), second = tanh(matmul(first, wh));
+        auto next = s;
+        next.h = first + second * tanh(matmul(second, wh) + p);
+        next.c = 0.5 * s.c + second;
+        return next;
+    };
+};
+/// Parts of matrices and biases, taken anew in each step.
+const auto parts = [](auto wx, auto wh, auto b, auto p) {
+    return [=](const auto& x, const auto& s) {
+        const auto part = [&](std::ptrdiff_t k) {
+            constexpr auto size = static_cast<std::ptrdiff_t>(H);
+            return matmul(x, slice(wx, 1, k * size, (k + 1) * size)) +
+                   matmul(s.h, slice(wh, 1, k * size, (k + 1) * size)) +
+                   slice(b, 0, k * size, (k + 1) * size);
+        };
+        auto next = s;
+        next.c = sigmoid(part(0)) * s.c + tanh(part(1));
+        next.h = tanh(next.c) * p;
+        return next;
+    };
+};
+
+/// Sums and means of rows, of columns and of everything, of a tensor and of some of its columns.
+const auto normed = [](auto wx, auto wh, auto b, auto p) {
+    return [=](const auto& x, const auto& s) {
+        using V = std::remove_cvref_t<decltype(x)>;
+        const V a = matmul(x, wx) + matmul(s.h, wh) + b;
+        const V centered = a - mean(a, {1}, true);
+        auto next = s;
+        next.h = centered / (1 + sum(square(centered), {1}, true)) + 0.1 * p * mean(a, {0}, true);
+        next.c = 0.5 * s.c + sum(slice(next.h, 1, 1, 3), {1}, true) + 0.01 * mean(square(a));
+        return next;
+    };
+};
+
+/// How many steps of the loop that a value belongs to have nodes.
+template <class T>
+std::ptrdiff_t steps_with_nodes(Tape<T>& tape, const Var<T>& value) {
+    using Nodes = typename xtape::Loop<T>::Nodes;
+    const auto& loop = *tape.loop_at(value.index());
+    return std::count_if(loop.nodes, loop.nodes + loop.steps,
+                         [](Nodes nodes) { return nodes != Nodes::missing; });
+}
+
 template <class T>
 struct Run {
     std::vector<xt::xarray<T>> values;
     std::size_t calls = 0;
+    std::ptrdiff_t visited = 0;  // steps, at most
 };
 
-enum class Loss { outputs, last, both, some, seeded, some_released, seeded_released };
+enum class Loss { outputs, last, both, some, seeded, two, some_released, seeded_released, two_released };
 
 /// Forward and backward, with steps that are repeated or not.
 template <bool repeated, class T, class Cell>
@@ -143,13 +242,16 @@ Run<T> run(const Cell& cell, std::size_t width, std::size_t steps, std::size_t b
     }
     result.values.emplace_back(outputs.value());
     result.values.emplace_back(states.back().c.value());
-    const bool released = kind == Loss::some_released || kind == Loss::seeded_released;
+    if (kind == Loss::two || kind == Loss::two_released) loss = sum(states[steps / 2].h * states.back().h);
+    const bool released =
+        kind == Loss::some_released || kind == Loss::seeded_released || kind == Loss::two_released;
     if (kind == Loss::seeded || kind == Loss::seeded_released)
         backward(outputs, tape.constant(xt::xarray<T>(xt::sin(outputs.value()))),
                  {.release_values = released});
     else
         backward(loss, {.release_values = released});
     if (kind == Loss::both) backward(loss);
+    if (repeated && steps > 4) result.visited = steps_with_nodes(tape, states[steps / 2].h);
     for (auto& gradient : weights.gradients()) result.values.push_back(std::move(gradient));
     if (x.has_grad()) result.values.emplace_back(x.grad());
     result.values.emplace_back(h.grad());
@@ -162,8 +264,8 @@ void check(const std::string& name, const Cell& cell, std::size_t width) {
         for (std::size_t steps :
              std::initializer_list<std::size_t>{1, 2, 3, 4, 5, 6, 9, 10, 12, 17, 40, 300}) {
             std::vector<std::vector<xt::xarray<T>>> seen;
-            for (Loss kind : {Loss::outputs, Loss::last, Loss::both, Loss::some, Loss::seeded,
-                              Loss::some_released, Loss::seeded_released}) {
+            for (Loss kind : {Loss::outputs, Loss::last, Loss::both, Loss::some, Loss::seeded, Loss::two,
+                              Loss::some_released, Loss::seeded_released, Loss::two_released}) {
                 INFO(name << ", " << batch << " samples, " << steps << " steps, loss "
                           << static_cast<int>(kind));
                 const Run<T> one_by_one = run<false, T>(cell, width, steps, batch, kind);
@@ -171,11 +273,14 @@ void check(const std::string& name, const Cell& cell, std::size_t width) {
                 CHECK(one_by_one.calls == steps);
                 CHECK(at_once.calls == (steps < 5 ? steps : 3));
                 CHECK((one_by_one.values == at_once.values));
+                const bool looks = kind == Loss::some || kind == Loss::some_released;  // at steps
+                if (!looks && steps >= 40) CHECK(at_once.visited <= 16);
                 seen.push_back(at_once.values);
             }
             const auto of = [&](Loss kind) { return seen[static_cast<std::size_t>(kind)]; };
             CHECK((of(Loss::some_released) == of(Loss::some)));
             CHECK((of(Loss::seeded_released) == of(Loss::seeded)));
+            CHECK((of(Loss::two_released) == of(Loss::two)));
         }
     }
 }
@@ -187,6 +292,13 @@ TEMPLATE_TEST_CASE("repeated steps: give every bit of what single ones give", ""
     check<TestType>("lstm", lstm, 4 * H);
     check<TestType>("gru", gru_like, 3 * H);
     check<TestType>("shared", shared_twice, H);
+    check<TestType>("computed", computed, 2 * H);
+    check<TestType>("one op each", one_op_each, 4 * H);
+    check<TestType>("joined", joined, H);
+    check<TestType>("linear", linear, H);
+    check<TestType>("deep", deep, H);
+    check<TestType>("parts", parts, 2 * H);
+    check<TestType>("normed", normed, H);
     check<TestType>("plain", plain, H);
     check<TestType>("spread", spread, H);
 }
@@ -261,7 +373,8 @@ TEST_CASE("repeated steps: gradients of values in the middle can be kept, hooked
         backward(loss);
         seen.emplace_back(states[9].h.grad());
         seen.insert(seen.end(), hooked.begin(), hooked.end());
-        for (const Var<double>& g : grad(loss, {states[12].c, x, states[0].h})) seen.emplace_back(g.value());
+        for (const Var<double>& g : grad(loss, {states[12].c, states[0].h, x})) seen.emplace_back(g.value());
+        CHECK((seen.back() == x.grad()));
         CHECK(tape.size() > 8 * 29);
         return seen;
     });
@@ -321,6 +434,62 @@ TEST_CASE("repeated steps: values may be released by the sweep") {
         backward(loss, {.release_values = true});
         return std::vector<Numbers>{value};
     });
+}
+
+TEST_CASE("repeated steps: the sweep visits a few, however many there are") {
+    for (const bool release : {false, true}) {
+        for (const bool seeded : {false, true}) {
+            CAPTURE(release, seeded);
+            Setting s(1000, 3);
+            Tape<double> tape;
+            const Var<double> x = tape.variable(s.xs);
+            const auto states = nn::unroll_states(s.cell, x, s.cell.initial_state(tape, 3));
+            const Var<double> outputs = nn::stack_outputs(states);
+            CHECK(steps_with_nodes(tape, states[500].h) == 3);
+            const Var<double> seed = tape.constant(xt::xarray<double>(outputs.value()));
+            if (seeded)
+                backward(outputs, seed, {.release_values = release});
+            else
+                backward(sum(square(outputs)), {.release_values = release});
+            CHECK(steps_with_nodes(tape, states[500].h) <= 7);
+        }
+    }
+}
+
+TEST_CASE("repeated steps: some of a chunk's are reached by no gradient, or were looked at") {
+    Setting s(700, 3);
+    for (const std::size_t last : {120u, 300u, 477u}) {
+        CAPTURE(last);
+        compare(s, [last](auto&, auto&, auto states) {
+            std::vector<Numbers> seen{states[last / 2].h.value()};
+            backward(sum(square(states[last].h)) + sum(states[last - 90].c));
+            return seen;
+        });
+    }
+}
+
+TEST_CASE("repeated steps: what a chunk's products allocate isn't what a step uses for a while") {
+    // Gradients of the matrices and of the step's parts are of one size.
+    nn::Engine engine(4);
+    const auto xs = random(engine, std::array{std::size_t{200}, H, H});
+    const auto ws = random(engine, std::array{H, H});
+    const auto run = [&](bool repeated) {
+        Tape<double> tape;
+        const Var<double> x = tape.variable(xs), w = tape.variable(ws);
+        const Var<double> a = 0.5 * w, b = square(w);
+        const auto step = [&](const Var<double>& input, const Var<double>& h) -> Var<double> {
+            const Var<double> p = tanh(h), q = sigmoid(h), r = sin(h);
+            return input + 0.5 * r + tanh(matmul(p, a)) + tanh(matmul(q, b));
+        };
+        const Var<double> start = nn::zeros(tape, {H, H});
+        const auto states =
+            repeated ? nn::unroll_states(nn::every_step(step), x, start) : nn::unroll_states(step, x, start);
+        backward(sum(square(nn::stack_outputs(states))));
+        if (repeated) CHECK(steps_with_nodes(tape, states[100]) <= 7);
+        return std::vector<Numbers>{w.grad(), x.grad()};
+    };
+    const auto expected = run(false);
+    CHECK((run(true) == expected));
 }
 
 TEST_CASE("repeated steps: need no gradient, and give the same values where nothing is recorded") {

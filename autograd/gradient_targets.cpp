@@ -280,7 +280,8 @@ bool Sweep<T>::lend(NodeIndex from, std::ptrdiff_t offset, NodeIndex to) {
     if (loop == nullptr && is_requested(to)) return false;
     // Nor can it outlive what a checkpoint recorded again.
     if (to < floor_) return false;
-    if (slot_at(to).data != nullptr || node.is_view || node.is_parameter) return false;
+    if (node.is_view || node.is_parameter) return false;
+    if ((loop == nullptr ? slots_[to] : lent_slot(to)).data != nullptr) return false;
     // Products of a chunk need their gradients side by side: theirs is copied there.
     const bool borrowed = lender.borrowed || node.is_product;
     const LentSteps<T> lent{to, 1, loop != nullptr ? loop->period : 0, lender.data + offset, 0, borrowed};

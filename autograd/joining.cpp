@@ -54,9 +54,8 @@ void pull_concatenate_values(Sweep<T>& sweep, NodeIndex index) {
     }
 }
 template <class T>
-constexpr Rule<T> concatenate_rule{
-    "concatenate", &pull_concatenate<T>, &pull_concatenate_values<T>,
-    [](const Node<T>&, const Node<T>& b, std::ptrdiff_t, void*) { return b.payload; }};
+constexpr Rule<T> concatenate_rule{"concatenate", &pull_concatenate<T>, &pull_concatenate_values<T>,
+                                   &same_payload<T>};
 
 template <class T>
 void pull_stack(Pull<T>& node) {

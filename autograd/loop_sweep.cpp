@@ -72,11 +72,6 @@ typename Sweep<T>::Slot Sweep<T>::lent_slot(NodeIndex index) const {
     return {};
 }
 
-template <class T>
-typename Sweep<T>::Slot Sweep<T>::slot_at(NodeIndex index) const {
-    return tape_.loop_missing(index) != nullptr ? lent_slot(index) : slots_[index];
-}
-
 /// Of the nodes of a step.
 template <class T>
 void Sweep<T>::copy_slots(NodeIndex first, NodeIndex count, Slot* to) const {
@@ -219,7 +214,7 @@ void Sweep<T>::keep_buffers(const Loop<T>& loop, std::size_t step, const Slot* b
             continue;
         if (wanted.data == nullptr || wanted.lent) continue;
         if (!tape_.gradients().take(reinterpret_cast<std::byte*>(wanted.data), bytes_of(index))) continue;
-        if (tape_.log() != nullptr) tape_.log()->add_fixed(wanted.data);
+        tape_.log()->add_fixed(wanted.data);
         add_rows(1, tape_.at(index).size(), slot.data, 0, wanted.data, 0, true);
         tape_.gradients().release(reinterpret_cast<std::byte*>(slot.data), bytes_of(index));
         slot.data = wanted.data;
@@ -272,7 +267,7 @@ std::size_t Sweep<T>::repeatable_steps(const Loop<T>& loop, std::size_t step, co
 #define XTAPE_INSTANTIATE(T)                                                            \
     template void Sweep<T>::clear_slots(NodeIndex, NodeIndex);                          \
     template void Sweep<T>::prepare_made_steps();                                       \
-    template typename Sweep<T>::Slot Sweep<T>::slot_at(NodeIndex) const;                \
+    template typename Sweep<T>::Slot Sweep<T>::lent_slot(NodeIndex) const;              \
     template std::size_t Sweep<T>::lend_on(std::span<const NodeIndex>, std::ptrdiff_t); \
     template bool Sweep<T>::has_keepers(const Loop<T>&) const;                          \
     template void Sweep<T>::make_step(const Loop<T>&, std::size_t);                     \

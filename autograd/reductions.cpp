@@ -44,11 +44,8 @@ template <class R>
 const R& copy_at(std::size_t number) {
     return *reinterpret_cast<const R*>(number);
 }
-template <class T>
-std::size_t number_of(Tape<T>& tape, const Shape& shape, const Strides& strides) {
-    const Strides* const copy = tape.distinct(shape, strides);
-    return copy == nullptr ? 0 : as_number(*copy);
-}
+/// Null stands for dense ones.
+std::size_t number_of(const Strides* copy) { return reinterpret_cast<std::size_t>(copy); }
 Strides strides_at(std::size_t number, const Shape& shape) {
     return number == 0 ? dense_strides(shape) : copy_at<Strides>(number);
 }
@@ -68,8 +65,8 @@ T* sum_elements(Tape<T>& tape, const Node<T>& from, const Shape& kept, std::size
     };
     T* const value = tape.allocate(element_count(kept));
     tape.make_call({.run = run,
-                    .numbers = {as_number(tape.distinct(from.shape)), as_number(tape.distinct(kept)),
-                                number_of(tape, from.shape, from.full_strides()), divisor}},
+                    .numbers = {as_number(from.shape), as_number(tape.distinct(kept)),
+                                number_of(from.strides), divisor}},
                    from.value, value);
     return value;
 }
@@ -105,10 +102,10 @@ void pull_share_values(Sweep<T>& sweep, NodeIndex index) {
         put_strided<T>(n[4] != 0, shape, addresses[1], broadcast_strides(from, dense_strides(from), shape),
                        addresses[2], strides_at(n[2], shape));
     };
-    const RawCall<T> call{
-        .run = run,
-        .numbers = {as_number(tape.distinct(input.shape)), as_number(tape.distinct(kept)),
-                    number_of(tape, input.shape, target.strides), static_cast<std::size_t>(divisor), first}};
+    const RawCall<T> call{.run = run,
+                          .numbers = {as_number(input.shape), as_number(tape.distinct(kept)),
+                                      number_of(tape.distinct(input.shape, target.strides)),
+                                      static_cast<std::size_t>(divisor), first}};
     T* const addresses[] = {const_cast<T*>(dy), share.data(), target.data};
     call.run(call, addresses, {});
     if (tape.log() == nullptr) return;
@@ -116,10 +113,6 @@ void pull_share_values(Sweep<T>& sweep, NodeIndex index) {
     tape.log()->add(call, {addresses[0], addresses[1], addresses[2]});
 }
 
-template <class T>
-const void* same_payload(const Node<T>&, const Node<T>& b, std::ptrdiff_t, void*) {
-    return b.payload;
-}
 template <class T>
 constexpr Rule<T> sum_rule{"sum", &pull_sum<T>, &pull_share_values<T>, &same_payload<T>};
 template <class T>

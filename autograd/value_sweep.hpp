@@ -206,7 +206,6 @@ private:
     // Of loops.
     void clear_slots(NodeIndex begin, NodeIndex end);
     void prepare_made_steps();
-    Slot slot_at(NodeIndex index) const;
     void copy_slots(NodeIndex first, NodeIndex count, Slot* to) const;
     Slot lent_slot(NodeIndex index) const;
     void make_nodes(const Loop<T>& loop) {
@@ -250,6 +249,12 @@ private:
     ChunkState* chunk_states_;
     std::size_t chunk_room_;
 };
+
+/// What a rule keeps for a node of a loop, where each step keeps the same; for products a loop puts their places right.
+template <class T>
+const void* same_payload(const Node<T>&, const Node<T>& b, std::ptrdiff_t, void*) {
+    return b.payload;
+}
 
 /// Computes the deferred products that node `index` waits for: in contraction_gradient.cpp.
 template <class T>

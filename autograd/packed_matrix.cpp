@@ -38,7 +38,7 @@ void run_tile(const RawCall<T>& call, T* const* addresses, Part) {
                                   : n[5] == from_row ? ProductStart<T>{addresses[2], 0}
                                                      : ProductStart<T>{addresses[1], c_stride};
     reinterpret_cast<ProductTile<T>>(n[0])(a, static_cast<const T*>(call.code), n[4], start, addresses[1],
-                                           c_stride, nullptr);
+                                           c_stride);
 }
 
 template <class T>

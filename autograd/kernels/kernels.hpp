@@ -21,10 +21,10 @@ struct ProductStart {
 };
 
 /// c = start + a times some columns of a packed matrix; a few rows, all columns whole vectors. A panel follows the one
-/// before it at panel_stride. `ahead` is what some fetch on the way.
+/// before it at panel_stride.
 template <class T>
 using ProductTile = void (*)(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
-                             const ProductStart<T>& start, T* c, std::ptrdiff_t c_stride, const T* ahead);
+                             const ProductStart<T>& start, T* c, std::ptrdiff_t c_stride);
 
 /// Products are summed by slices of k of at most this length: so many rows of a panel stay in the first-level cache while
 /// the rows of a pass over it.

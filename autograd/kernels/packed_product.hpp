@@ -35,13 +35,29 @@ struct PackedProduct {
     static constexpr std::size_t block_rows = 64;
     /// From a column of a copied block to the next: no power of two, and room for a vector beyond the last row.
     static constexpr std::size_t copy_stride = block_rows + width;
+    /// So many columns are copied before the one that is multiplied.
+    static constexpr std::size_t copied_ahead = 3;
+    /// Tiles fetch one cache line with every so many columns: more would take the buffers in which their own misses wait.
+    static constexpr std::size_t fetch_every = 3;
+    /// With fewer columns a tile is over before what it fetches from far away is there.
+    static constexpr std::size_t least_columns = 48;
     /// A k up to this length isn't cut into slices where a needs no copy, so that c is read and written once.
     static constexpr std::size_t whole_depth = 256;
-    /// What of b is taken to stay there beside other things.
+    /// What of b is taken to stay in the second-level cache under the blocks of a product, and until the next one.
     static constexpr std::size_t second_level_bytes = std::size_t(1) << 20;
+    static constexpr std::size_t lasting_bytes = std::size_t(3) << 17;
 
     using Start = ProductStart<T>;
     using Tile = ProductTile<T>;
+
+    /// Cache lines that a tile fetches to the second-level cache on the side, one every fetch_every columns of a.
+    struct Fetch {
+        const T* line = nullptr;
+        std::ptrdiff_t stride = 0;
+        std::size_t count = 0;
+    };
+    using FetchingTile = void (*)(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
+                                  const Start& start, T* c, std::ptrdiff_t c_stride, const Fetch& fetch);
 
     /// Where the first rows of a tile's left operand are to be copied, at most a vector of them, a column every copy_stride.
     struct Copy {
@@ -124,10 +140,9 @@ struct PackedProduct {
         call(std::make_index_sequence<N>{});
     }
 
-    /// What a tile does beside its products: nothing; fetches one cache line of what comes next to the second-level
-    /// cache with each column of a, so that a weight that is larger than that cache arrives while the rows pass over what
-    /// came before it; fetches columns of a that lie far apart; or copies them, too.
-    enum class Beside { nothing, fetch_next, fetch_left, copy_left };
+    /// What a tile does beside its products: nothing; it fetches for others; or, as columns of a lie far apart, it fetches
+    /// each some columns before it is due, or copies it then and multiplies the copy.
+    enum class Beside { nothing, fetch, fetch_left, copy_left };
 
     /// c = start + a times the panels: R rows by P whole panels and then L vectors of the last one, which is L vectors
     /// wide. A panel follows the one before it at panel_stride. Columns of padding are written too. Each element is the
@@ -135,7 +150,7 @@ struct PackedProduct {
     template <std::size_t R, std::size_t P, std::size_t L, std::size_t S, Beside beside>
     [[gnu::always_inline]] static void products(const MatrixView<const T>& a, const T* panels,
                                                 std::size_t panel_stride, const Start& start, T* c,
-                                                std::ptrdiff_t c_stride, const T* ahead, Copy to) {
+                                                std::ptrdiff_t c_stride, Fetch fetch, Copy to) {
         constexpr std::size_t whole = P * vectors, all = whole + L;
         Vector sum[S][R][all];
         auto each = [](auto body) { each_of<R * all>([&](auto i) { body(i / all, i % all); }); };
@@ -148,13 +163,23 @@ struct PackedProduct {
             each([&](auto r, auto v) { sum[0][r][v] = Vector(T(0)); });
         each_of<S - 1>([&](auto s) { each([&](auto r, auto v) { sum[s + 1][r][v] = Vector(T(0)); }); });
         const T* left = a.data;
+        std::ptrdiff_t row_stride = a.row_stride, col_stride = a.col_stride;
         const T* last = panels + P * panel_stride;
+        // Copies of columns, of which the first are made now.
+        const T* far = a.data;
+        T* copies = to.data;
+        const std::ptrdiff_t far_stride = a.col_stride;
+        const std::size_t cols = a.cols, copied = to.rows == width ? least(copied_ahead, cols) : cols;
+        if constexpr (beside == Beside::copy_left) {
+            for (std::size_t l = 0; l < copied; ++l, far += far_stride, copies += copy_stride)
+                Pack<T, Arch>::load_first(far, to.rows).store(copies);
+            left = to.data;
+            row_stride = 1;
+            col_stride = static_cast<std::ptrdiff_t>(copy_stride);
+        }
         const auto add_product = [&](auto s) __attribute__((always_inline)) {
-            if constexpr (beside == Beside::fetch_next) __builtin_prefetch(ahead + s * width, 0, 2);
             // No further ahead than has room in a set of the first-level cache, into one of which all columns may fall.
-            if constexpr (beside >= Beside::fetch_left) __builtin_prefetch(left + 8 * a.col_stride);
-            if constexpr (beside == Beside::copy_left)
-                Pack<T, Arch>::load_first(left, to.rows).store(to.data);
+            if constexpr (beside == Beside::fetch_left) __builtin_prefetch(left + 8 * col_stride);
             const T* const row = panels + s * panel_width;
             Vector right[all];
             each_of<whole>([&](auto v) {
@@ -162,22 +187,38 @@ struct PackedProduct {
             });
             each_of<L>([&](auto v) { right[whole + v] = Vector::load_aligned(last + (s * L + v) * width); });
             each_of<R>([&](auto r) {
-                Vector x(left[static_cast<std::ptrdiff_t>(r) * a.row_stride +
-                              static_cast<std::ptrdiff_t>(s) * a.col_stride]);
+                Vector x(left[static_cast<std::ptrdiff_t>(r) * row_stride +
+                              static_cast<std::ptrdiff_t>(s) * col_stride]);
                 each_of<all>([&](auto v) { sum[s][r][v] = xsimd::fma(x, right[v], sum[s][r][v]); });
             });
         };
-        std::size_t l = 0;
-        for (; l + S <= a.cols; l += S) {
-            each_of<S>(add_product);
-            left += static_cast<std::ptrdiff_t>(S) * a.col_stride;
+        const auto advance = [&]() __attribute__((always_inline)) {
+            left += static_cast<std::ptrdiff_t>(S) * col_stride;
             panels += S * panel_width;
             last += S * L * width;
-            if constexpr (beside == Beside::fetch_next) ahead += S * width;
-            if constexpr (beside == Beside::copy_left) to.data += copy_stride;
+        };
+        std::size_t l = 0;
+        if constexpr (beside == Beside::fetch)
+            for (; fetch.count > 0 && l + fetch_every <= cols; --fetch.count, l += fetch_every) {
+                __builtin_prefetch(fetch.line, 0, 2);
+                fetch.line += fetch.stride;
+                each_of<fetch_every>([&](auto) {
+                    add_product(std::integral_constant<std::size_t, 0>{});
+                    advance();
+                });
+            }
+        if constexpr (beside == Beside::copy_left)
+            for (; l + copied < cols; ++l, far += far_stride, copies += copy_stride) {
+                Vector::load_unaligned(far).store_unaligned(copies);
+                add_product(std::integral_constant<std::size_t, 0>{});
+                advance();
+            }
+        for (; l + S <= cols; l += S) {
+            each_of<S>(add_product);
+            advance();
         }
         each_of<S - 1>([&](auto s) __attribute__((always_inline)) {
-            if (l + s < a.cols) add_product(s);
+            if (l + s < cols) add_product(s);
         });
         each_of<S - 1>(
             [&](auto s) { each([&](auto r, auto v) { sum[0][r][v] = sum[0][r][v] + sum[s + 1][r][v]; }); });
@@ -186,18 +227,22 @@ struct PackedProduct {
         });
     }
 
-    template <std::size_t R, std::size_t P, std::size_t L, std::size_t S, bool fetches>
+    template <std::size_t R, std::size_t P, std::size_t L, std::size_t S>
     static void tile(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
-                     const Start& start, T* c, std::ptrdiff_t c_stride, const T* ahead) {
-        constexpr Beside beside = fetches ? Beside::fetch_next : Beside::nothing;
-        products<R, P, L, S, beside>(a, panels, panel_stride, start, c, c_stride, ahead, {});
+                     const Start& start, T* c, std::ptrdiff_t c_stride) {
+        products<R, P, L, S, Beside::nothing>(a, panels, panel_stride, start, c, c_stride, {}, {});
+    }
+    template <std::size_t R, std::size_t P, std::size_t L>
+    static void fetching_tile(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
+                              const Start& start, T* c, std::ptrdiff_t c_stride, const Fetch& fetch) {
+        products<R, P, L, 1, Beside::fetch>(a, panels, panel_stride, start, c, c_stride, fetch, {});
     }
     template <std::size_t R, std::size_t P, std::size_t L>
     static void far_tile(const MatrixView<const T>& a, const T* panels, std::size_t panel_stride,
                          const Start& start, T* c, std::ptrdiff_t c_stride, const Copy& copy) {
         // Only after a whole panel there are others.
         constexpr Beside beside = P == 1 && L == 0 ? Beside::copy_left : Beside::fetch_left;
-        products<R, P, L, 1, beside>(a, panels, panel_stride, start, c, c_stride, nullptr, copy);
+        products<R, P, L, 1, beside>(a, panels, panel_stride, start, c, c_stride, {}, copy);
     }
 
     // ---- tables of tiles ----
@@ -206,13 +251,17 @@ struct PackedProduct {
     struct Tiles {
         Function of[N];
     };
-    template <std::size_t P, std::size_t L, std::size_t S, bool fetches, std::size_t... R>
+    template <std::size_t P, std::size_t L, std::size_t S, std::size_t... R>
     static constexpr Tiles<sizeof...(R)> tiles_by_rows(std::index_sequence<R...>) {
-        return {{&tile<R + 1, P, L, S, fetches>...}};
+        return {{&tile<R + 1, P, L, S>...}};
     }
     template <std::size_t R, std::size_t... I>
     static constexpr Tiles<sizeof...(I)> tiles_by_vectors(std::index_sequence<I...>) {
-        return {{&tile<R, (I + 1) / vectors, (I + 1) % vectors, 1, false>...}};
+        return {{&tile<R, (I + 1) / vectors, (I + 1) % vectors, 1>...}};
+    }
+    template <std::size_t P, std::size_t L, std::size_t... R>
+    static constexpr Tiles<sizeof...(R), FetchingTile> fetching_tiles(std::index_sequence<R...>) {
+        return {{&fetching_tile<R + 1, P, L>...}};
     }
     template <std::size_t P, std::size_t L, std::size_t... R>
     static constexpr Tiles<sizeof...(R), FarTile> far_tiles(std::index_sequence<R...>) {
@@ -220,22 +269,27 @@ struct PackedProduct {
     }
 
     /// All tiles of one panel: one_panel<...>[v - 1].of[r - 1] multiplies r rows by a panel of v vectors.
-    template <std::size_t rows, std::size_t S, bool fetches>
+    template <std::size_t rows, std::size_t S>
     static constexpr Tiles<rows> one_panel[vectors] = {
-        tiles_by_rows<0, 1, S, fetches>(std::make_index_sequence<rows>{}),
-        tiles_by_rows<0, 2, S, fetches>(std::make_index_sequence<rows>{}),
-        tiles_by_rows<1, 0, S, fetches>(std::make_index_sequence<rows>{})};
-
-    /// Those of a panel and a vector.
-    template <bool fetches>
-    static constexpr auto extended =
-        tiles_by_rows<1, 1, 1, fetches>(std::make_index_sequence<extended_rows>{});
-
-    /// The same for a left operand whose columns lie far apart.
+        tiles_by_rows<0, 1, S>(std::make_index_sequence<rows>{}),
+        tiles_by_rows<0, 2, S>(std::make_index_sequence<rows>{}),
+        tiles_by_rows<1, 0, S>(std::make_index_sequence<rows>{})};
+    template <std::size_t rows>
+    static constexpr Tiles<rows, FetchingTile> fetching_panel[vectors] = {
+        fetching_tiles<0, 1>(std::make_index_sequence<rows>{}),
+        fetching_tiles<0, 2>(std::make_index_sequence<rows>{}),
+        fetching_tiles<1, 0>(std::make_index_sequence<rows>{})};
+    /// For a left operand whose columns lie far apart.
     template <std::size_t rows>
     static constexpr Tiles<rows, FarTile> far_panel[vectors] = {
         far_tiles<0, 1>(std::make_index_sequence<rows>{}), far_tiles<0, 2>(std::make_index_sequence<rows>{}),
         far_tiles<1, 0>(std::make_index_sequence<rows>{})};
+
+    /// Those of a panel and a vector.
+    template <std::size_t rows>
+    static constexpr auto extended = tiles_by_rows<1, 1, 1>(std::make_index_sequence<rows>{});
+    template <std::size_t rows>
+    static constexpr auto fetching_extended = fetching_tiles<1, 1>(std::make_index_sequence<rows>{});
     template <std::size_t rows>
     static constexpr auto far_extended = far_tiles<1, 1>(std::make_index_sequence<rows>{});
 
@@ -248,10 +302,10 @@ struct PackedProduct {
 
     /// For some rows of a product by b, by as many vectors as tile_columns says, or fewer.
     static Tile tile_of(const PackedMatrix<T>& b, std::size_t rows, std::size_t count) {
-        return b.sums > 1  ? one_panel<max_rows_in_parts, sums_in_parts, false>[count - 1].of[rows - 1]
+        return b.sums > 1  ? one_panel<max_rows_in_parts, sums_in_parts>[count - 1].of[rows - 1]
                : rows == 1 ? one_row.of[count - 1]
                : rows == 2 ? two_rows.of[count - 1]
-                           : one_panel<max_rows, 1, false>[count - 1].of[rows - 1];
+                           : one_panel<max_rows, 1>[count - 1].of[rows - 1];
     }
     static std::size_t tile_columns(const PackedMatrix<T>& b, std::size_t rows) {
         const std::size_t panels = b.sums > 1 ? 1 : rows == 1 ? max_panels : rows == 2 ? max_panels / 2 : 1;
@@ -271,7 +325,7 @@ struct PackedProduct {
         for (std::size_t begin = 0; begin < b.cols; begin += step) {
             const std::size_t count = least(step, b.cols - begin);
             fit(tile_of(b, c.rows, padded(count) / width), a, panel(b, 0, begin), b.rows * panel_width,
-                part(start, 0, begin), c.column_block(begin, count), nullptr);
+                part(start, 0, begin), c.column_block(begin, count));
         }
     }
 
@@ -293,41 +347,82 @@ struct PackedProduct {
         alignas(64) T memory[copy_stride * product_depth];
         const Left left = left_of(a, b);
         const bool uncut = left == Left::in_place && a.cols <= whole_depth;
-        const Cut slices(a.cols, uncut ? whole_depth : product_depth), blocks(c.rows, block_rows);
-        const bool rows_first = b.rows * b.cols * sizeof(T) > second_level_bytes;
-        for (std::size_t i = 0; i < slices.count * blocks.count; ++i) {
-            const std::size_t slice = rows_first ? i / blocks.count : i % slices.count;
-            const std::size_t block = rows_first ? i % blocks.count : i / slices.count;
-            const std::size_t from = slices.begin(slice), row = blocks.begin(block);
-            const MatrixView<T> result = c.row_block(row, blocks.size(block));
-            const MatrixView<const T> rows =
-                a.row_block(row, result.rows).column_block(from, slices.size(slice));
+        const Cut slices(a.cols, uncut ? whole_depth : product_depth), blocks(c.rows, block_rows, width);
+        const std::size_t bytes = b.rows * b.cols * sizeof(T);
+        const bool rows_first = bytes > second_level_bytes;
+        const bool fetches_b = left != Left::copied_by_first_panel && bytes > lasting_bytes;
+        const auto slice = [&](std::size_t i) { return rows_first ? i / blocks.count : i % slices.count; };
+        const auto block = [&](std::size_t i) { return rows_first ? i % blocks.count : i / slices.count; };
+        const auto block_of = [&](const auto& matrix, std::size_t i) {
+            return matrix.row_block(blocks.begin(block(i)), blocks.size(block(i)));
+        };
+        const auto left_block = [&](std::size_t i) {
+            return block_of(a, i).column_block(slices.begin(slice(i)), slices.size(slice(i)));
+        };
+        Ahead ahead;
+        for (std::size_t i = 0, count = slices.count * blocks.count; i < count; ++i) {
+            const MatrixView<T> result = block_of(c, i);
+            const std::size_t from = slices.begin(slice(i)), row = blocks.begin(block(i));
+            const Start first = from > 0 ? rows_of(result) : part(start, row, 0);
+            ahead.a = Lines{};
+            if (left == Left::copied_by_first_panel && i + 1 < count) ahead.a.matrix = left_block(i + 1);
+            const std::size_t next_block = i + (rows_first ? 1 : slices.count);
+            if ((rows_first || slice(i) == 0) && next_block < count)
+                ahead.c = Lines{block_of(c, next_block).transposed()};
+            const MatrixView<const T> rows = left_block(i);
             multiply_block(left == Left::copied_before ? dense(rows, memory) : rows,
-                           left == Left::copied_by_first_panel ? memory : nullptr, b, from,
-                           slice > 0 ? rows_of(result) : part(start, row, 0), result);
+                           left == Left::copied_by_first_panel ? memory : nullptr, b, from, first, result,
+                           fetches_b ? nullptr : &ahead);
         }
     }
 
-    /// A length in parts of nearly equal size.
-    struct Cut {
-        std::size_t length, count;
+    /// The cache lines of a matrix with contiguous columns that are still to be fetched.
+    struct Lines {
+        MatrixView<const T> matrix{nullptr, 0, 0};
+        std::size_t row = 0, column = 0;
 
-        Cut(std::size_t length_, std::size_t most) : length(length_), count((length_ + most - 1) / most) {}
-        std::size_t begin(std::size_t i) const { return length * i / count; }
+        Fetch next(std::size_t most) {
+            if (row >= matrix.rows) return {};
+            const Fetch fetch{matrix.at(row, column), matrix.col_stride, least(most, matrix.cols - column)};
+            column += fetch.count;
+            if (column == matrix.cols) column = 0, row += width;
+            return fetch;
+        }
+    };
+    /// What the tiles of a block fetch for the next one: its rows of a, and where its result goes.
+    struct Ahead {
+        Lines a, c;
+
+        Fetch next(std::size_t most) {
+            const Fetch fetch = a.next(most);
+            return fetch.count > 0 ? fetch : c.next(most);
+        }
+    };
+
+    /// A length in parts of nearly equal size, all but the last a multiple of `unit`.
+    struct Cut {
+        std::size_t length, count, unit;
+
+        Cut(std::size_t length_, std::size_t most, std::size_t unit_ = 1)
+            : length(length_), count((length_ + most - 1) / most), unit(unit_) {}
+        std::size_t begin(std::size_t i) const {
+            return least((length + unit - 1) / unit * i / count * unit, length);
+        }
         std::size_t size(std::size_t i) const { return begin(i + 1) - begin(i); }
     };
 
     /// c = start + a times the rows of b from `from` on, as many as a has columns. With memory for a copy of a, that is made
-    /// under the products by the first panel and stands in for a from then on.
+    /// under the products by the first panel and stands in for a from then on. Meanwhile the tiles fetch what is ahead; or,
+    /// with nullptr, b, which comes from far away then: each panel arrives while the rows pass over the one before it.
     static void multiply_block(MatrixView<const T> a, T* memory, const PackedMatrix<T>& b, std::size_t from,
-                               const Start& start, const MatrixView<T>& c) {
+                               const Start& start, const MatrixView<T>& c, Ahead* ahead) {
         for (std::size_t begin = 0, end; begin < b.cols; begin = end) {
             end = begin + columns_at(b, begin);
             const T* const next = end < b.cols             ? panel(b, from, end)
                                   : from + a.cols < b.rows ? panel(b, from + a.cols, 0)
                                                            : b.data;
             multiply_panel(a, memory, b, from, begin, next, part(start, 0, begin),
-                           c.column_block(begin, end - begin));
+                           c.column_block(begin, end - begin), ahead);
             if (memory != nullptr) a = copied(a, memory);
             memory = nullptr;
         }
@@ -362,11 +457,10 @@ struct PackedProduct {
         return result;
     }
 
-    /// All rows pass over one panel, or one and a vector, the first time slowly, as it comes into the first-level cache;
-    /// meanwhile the others fetch what comes next.
+    /// All rows pass over one panel, or one and a vector, which comes into the first-level cache with the first of them.
     static void multiply_panel(const MatrixView<const T>& a, T* memory, const PackedMatrix<T>& b,
                                std::size_t from, std::size_t begin, const T* next, const Start& start,
-                               const MatrixView<T>& c) {
+                               const MatrixView<T>& c, Ahead* ahead) {
         const std::size_t count = padded(c.cols) / width, lines = a.cols * count;
         const bool is_extended = count > vectors;
         const T* const panels = panel(b, from, begin);
@@ -380,8 +474,8 @@ struct PackedProduct {
             const std::size_t row = passes.begin(pass), rows = passes.size(pass);
             const MatrixView<T> result = c.row_block(row, rows);
             const Start first = part(start, row, 0);
-            if (first.data == result.data) {
-                // What the next pass, or that of the next panel, adds to.
+            if (ahead == nullptr || (first.data == result.data && a.cols < least_columns)) {
+                // c for the next pass, or for that of the next panel.
                 const bool is_last = pass + 1 == passes.count;
                 const T* to = is_last ? c.data + panel_width
                                       : result.data + static_cast<std::ptrdiff_t>(rows) * c.row_stride;
@@ -396,18 +490,29 @@ struct PackedProduct {
                     copy);
                 continue;
             }
-            const bool fetches = pass > 0 && b.sums == 1 && rows > 2;
-            const Tile plain = is_extended ? extended_tile_of(rows, fetches)
-                               : fetches   ? one_panel<max_rows, 1, true>[count - 1].of[rows - 1]
-                                           : tile_of(b, rows, count);
-            fit(plain, near.row_block(row, rows), panels, panel_stride, first, result,
-                fetches ? next + (pass - 1) * lines / (passes.count - 1) * width : nullptr);
+            Fetch fetch;
+            if (b.sums == 1 && rows > 2 && a.cols >= least_columns) {
+                const std::size_t most = a.cols / fetch_every;
+                fetch = ahead != nullptr ? ahead->next(most)
+                                         : Fetch{next + pass * lines / passes.count * width, width, most};
+            }
+            const MatrixView<const T> left = near.row_block(row, rows);
+            if (fetch.count > 0)
+                fit(fetching_tile_of(count, rows), left, panels, panel_stride, first, result, fetch);
+            else
+                fit(is_extended ? extended_tile_of(rows) : tile_of(b, rows, count), left, panels,
+                    panel_stride, first, result);
         }
     }
 
-    static Tile extended_tile_of(std::size_t rows, bool fetches) {
-        if constexpr (extends_panels) return (fetches ? extended<true> : extended<false>).of[rows - 1];
+    static Tile extended_tile_of(std::size_t rows) {
+        if constexpr (extends_panels) return extended<extended_rows>.of[rows - 1];
         return nullptr;
+    }
+    static FetchingTile fetching_tile_of(std::size_t count, std::size_t rows) {
+        if constexpr (extends_panels)
+            if (count > vectors) return fetching_extended<extended_rows>.of[rows - 1];
+        return fetching_panel<max_rows>[count - 1].of[rows - 1];
     }
     static FarTile far_tile_of(std::size_t count, std::size_t rows) {
         if constexpr (extends_panels)
@@ -417,17 +522,17 @@ struct PackedProduct {
     }
 
     /// Calls a tile; beside c where that has no place for the padding.
-    template <class Function, class Last>
+    template <class Function, class... Others>
     [[gnu::always_inline]] static void fit(Function multiply_tile, const MatrixView<const T>& a,
                                            const T* panels, std::size_t panel_stride, const Start& start,
-                                           const MatrixView<T>& c, const Last& last) {
+                                           const MatrixView<T>& c, const Others&... others) {
         if (c.cols % width == 0)
-            return multiply_tile(a, panels, panel_stride, start, c.data, c.row_stride, last);
+            return multiply_tile(a, panels, panel_stride, start, c.data, c.row_stride, others...);
         alignas(64) T edge[max_rows * max_panels * panel_width];
         const MatrixView<T> beside(edge, c.rows, padded(c.cols));
         copy_rows(start, c, beside);
         multiply_tile(a, panels, panel_stride, start.data != nullptr ? rows_of(beside) : Start(), edge,
-                      beside.row_stride, last);
+                      beside.row_stride, others...);
         copy_rows(rows_of(beside), c, c);
     }
     /// The rows of c from a start, if there is one.

@@ -2,24 +2,18 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdint>
 #include <functional>
 #include <iterator>
-#include <new>
 #include <utility>
-
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 namespace xtape {
 namespace {
 
 constexpr std::size_t first_block = std::size_t{1} << 11;
 constexpr std::size_t largest_step = std::size_t{1} << 26;
-#ifdef __linux__
-constexpr std::uintptr_t huge_page = std::uintptr_t{1} << 21;
-#endif
+
+/// What a block holds: buffers may be read past their end.
+std::size_t room_of(const Memory& block) { return block.size() - buffer_alignment; }
 
 // Classes are 64, 72, 80, ..., 128, 144, ... bytes: (8 + eighth) * 2^power, each rounded up to whole cache lines by the
 // arena.
@@ -39,15 +33,11 @@ SizeClass class_that_holds(std::size_t bytes) {
 
 }  // namespace
 
-void Arena::Free::operator()(std::byte* data) const {
-    ::operator delete (data, std::align_val_t{buffer_alignment});
-}
-
 std::byte* Arena::allocate_in_other_block(std::size_t bytes) {
     auto block = blocks_.end();  // the smallest that can hold it
     for (auto each = blocks_.begin() + static_cast<std::ptrdiff_t>(now_.blocks); each != blocks_.end();
          ++each) {
-        if (each->size >= bytes && (block == blocks_.end() || each->size < block->size)) block = each;
+        if (room_of(*each) >= bytes && (block == blocks_.end() || each->size() < block->size())) block = each;
     }
     if (block == blocks_.end()) {
         add_block(new_block_size(bytes));
@@ -55,8 +45,8 @@ std::byte* Arena::allocate_in_other_block(std::size_t bytes) {
     }
     std::swap(*block, blocks_[now_.blocks]);
     const std::size_t number = now_.blocks++;
-    std::byte* const start = blocks_[number].data.get();
-    if (number == 0 || blocks_[number].size - bytes > size_ - now_.used)
+    std::byte* const start = blocks_[number].data();
+    if (number == 0 || room_of(blocks_[number]) - bytes > size_ - now_.used)
         open({.open = number, .used = bytes, .blocks = now_.blocks, .others = used()});
     else
         now_.others += bytes;
@@ -74,23 +64,14 @@ std::size_t Arena::new_block_size(std::size_t bytes) {
 }
 
 void Arena::add_block(std::size_t size) {
-    const std::size_t bytes = size + buffer_alignment;
-    auto* const data = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{buffer_alignment}));
-    blocks_.push_back({std::unique_ptr<std::byte, Free>(data), size});
-    capacity_ += bytes;
-#ifdef __linux__
-    // A long sequence touches megabytes, each page a few times: with small pages looking them up costs several percent. If
-    // the system won't, nothing is lost.
-    const auto first = (reinterpret_cast<std::uintptr_t>(data) + huge_page - 1) / huge_page * huge_page;
-    const auto end = (reinterpret_cast<std::uintptr_t>(data) + bytes) / huge_page * huge_page;
-    if (end > first) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
-#endif
+    blocks_.emplace_back(size + buffer_alignment);
+    capacity_ += blocks_.back().size();
 }
 
 void Arena::open(Mark mark) {
     now_ = mark;
-    data_ = mark.blocks == 0 ? nullptr : blocks_[mark.open].data.get();
-    size_ = mark.blocks == 0 ? 0 : blocks_[mark.open].size;
+    data_ = mark.blocks == 0 ? nullptr : blocks_[mark.open].data();
+    size_ = mark.blocks == 0 ? 0 : room_of(blocks_[mark.open]);
 }
 
 void Arena::rewind(Mark mark) {

@@ -5,16 +5,13 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
-namespace xtape {
+#include "autograd/memory.hpp"
 
-/// Every buffer starts on such a boundary, may be written up to the next one past its end, and may be read that many
-/// bytes past its end, so that vector code needs no special case for a tail.
-inline constexpr std::size_t buffer_alignment = 64;
+namespace xtape {
 
 /// Bump allocation in blocks. Memory is given back all at once (`clear`) or down to a mark (`rewind`); the blocks
 /// themselves are kept for reuse. A large request gets a block of its own, and small ones go on filling the one that has
@@ -61,20 +58,12 @@ private:
         return (bytes + unit - 1) & ~(unit - 1);
     }
 
-    struct Free {
-        void operator()(std::byte* data) const;
-    };
-    struct Block {
-        std::unique_ptr<std::byte, Free> data;
-        std::size_t size;
-    };
-
     std::byte* allocate_in_other_block(std::size_t bytes);
     std::size_t new_block_size(std::size_t bytes);
     void add_block(std::size_t size);
     void open(Mark mark);
 
-    std::vector<Block> blocks_;  // those in use are the first ones
+    std::vector<Memory> blocks_;  // those in use are the first ones
     Mark now_;
     std::byte* data_ = nullptr;  // the open block's
     std::size_t size_ = 0;       // its size

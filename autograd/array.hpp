@@ -1,11 +1,10 @@
 #pragma once
 
 #include <cstring>
-#include <new>
 #include <type_traits>
 #include <utility>
 
-#include "autograd/arena.hpp"
+#include "autograd/memory.hpp"
 #include "autograd/shape.hpp"
 #include "autograd/xtensor.hpp"
 
@@ -53,8 +52,8 @@ public:
 
     const Shape& shape() const { return shape_; }
     std::size_t size() const { return size_; }
-    T* data() { return data_.get(); }
-    const T* data() const { return data_.get(); }
+    T* data() { return reinterpret_cast<T*>(memory_.data()); }
+    const T* data() const { return reinterpret_cast<const T*>(memory_.data()); }
 
     TensorView<T> view() { return tensor_view(data(), shape_); }
     TensorView<const T> view() const { return tensor_view(data(), shape_); }
@@ -62,11 +61,8 @@ public:
     /// Gives the array another shape; the elements are then unspecified.
     void resize(const Shape& shape) {
         const std::size_t count = element_count(shape);
-        if (count > capacity_ || data_ == nullptr) {
-            const std::size_t bytes = count * sizeof(T) + buffer_alignment;
-            data_.reset(static_cast<T*>(::operator new (bytes, std::align_val_t{buffer_alignment})));
-            capacity_ = count;
-        }
+        const std::size_t bytes = count * sizeof(T) + buffer_alignment;
+        if (bytes > memory_.size()) memory_ = Memory(bytes);
         shape_ = shape;
         size_ = count;
         // Vector code computes with what lies behind the last element, and takes long if that happens to be denormal.
@@ -78,19 +74,13 @@ public:
     void swap(Array& other) noexcept {
         std::swap(shape_, other.shape_);
         std::swap(size_, other.size_);
-        std::swap(capacity_, other.capacity_);
-        std::swap(data_, other.data_);
+        memory_.swap(other.memory_);
     }
 
 private:
-    struct Free {
-        void operator()(T* data) const { ::operator delete (data, std::align_val_t{buffer_alignment}); }
-    };
-
     Shape shape_;
     std::size_t size_ = 0;
-    std::size_t capacity_ = 0;
-    std::unique_ptr<T, Free> data_;
+    Memory memory_;
 };
 
 }  // namespace xtape

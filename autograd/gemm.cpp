@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <limits>
-#include <memory>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -13,6 +10,7 @@
 #include <xtensor-blas/xblas.hpp>
 
 #include "autograd/blas_threads.hpp"
+#include "autograd/memory.hpp"
 #include "autograd/product_sizes.hpp"
 
 namespace xtape {
@@ -108,12 +106,7 @@ template <class T>
 bool multiply_packed(const MatrixView<const T>& a, const MatrixView<const T>& b, T beta,
                      const MatrixView<T>& c) {
     if (!packing_pays<T>(c.rows, b.rows, c.cols, 1, b.col_stride != 1)) return false;
-    struct Free {
-        void operator()(T* memory) const { std::free(memory); }
-    };
-    thread_local std::unique_ptr<T, Free> memory;
-    if (!memory) memory.reset(static_cast<T*>(std::aligned_alloc(64, block_bytes)));
-    if (!memory) throw std::bad_alloc();
+    thread_local const Memory memory(block_bytes);
     constexpr std::size_t size = block_bytes / sizeof(T);
     const std::size_t all_columns = (b.cols + panel - 1) / panel * panel;
     const std::size_t rows = std::min(b.rows, std::max(size / all_columns, least_rows));
@@ -122,7 +115,8 @@ bool multiply_packed(const MatrixView<const T>& a, const MatrixView<const T>& b,
         const std::size_t depth = std::min(rows, b.rows - row);
         for (std::size_t begin = 0; begin < b.cols; begin += columns) {
             const std::size_t count = std::min(columns, b.cols - begin);
-            PackedMatrix<T> block = pack(b.row_block(row, depth).column_block(begin, count), memory.get());
+            PackedMatrix<T> block =
+                pack(b.row_block(row, depth).column_block(begin, count), reinterpret_cast<T*>(memory.data()));
             // What is left over for a last block mustn't decide how its sums are made.
             if (depth < b.rows || count < b.cols) block.sums = 1;
             gemm(a.column_block(row, depth), block, row > 0 ? T(1) : beta, c.column_block(begin, count));

@@ -13,6 +13,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "autograd/array.hpp"
 #include "autograd/gemm.hpp"
 #include "autograd/team.hpp"
 #include "benchmarks/agreement.hpp"
@@ -104,17 +105,18 @@ void blas(const Operands& o, const double* a, const double* b, double beta, doub
 
 /// Whether all of them compute what BLAS does.
 template <class T>
-bool agree(const std::string& row, const std::vector<Contender>& contenders, bool adds, bench::Buffer<T>& c) {
+bool agree(const std::string& row, const std::vector<Contender>& contenders, bool adds, xtape::Array<T>& c) {
     bench::Buffer<T> expected;
     bool right = true;
     for (const Contender& contender : contenders) {
-        std::fill(c.begin(), c.end(), adds ? T(0.5) : std::numeric_limits<T>::quiet_NaN());
+        std::fill_n(c.data(), c.size(), adds ? T(0.5) : std::numeric_limits<T>::quiet_NaN());
         contender.multiply();
-        if (expected.empty()) expected = c;
+        bench::Buffer<T> result(c.data(), c.data() + c.size());
+        if (expected.empty()) expected = result;
         // Between the rows of c nobody writes.
-        for (std::size_t i = 0; i < c.size(); ++i)
-            if (std::isnan(expected[i]) && std::isnan(c[i])) expected[i] = c[i] = T(0);
-        right &= bench::same_part(contenders[0].name, contender.name, row, expected, c,
+        for (std::size_t i = 0; i < result.size(); ++i)
+            if (std::isnan(expected[i]) && std::isnan(result[i])) expected[i] = result[i] = T(0);
+        right &= bench::same_part(contenders[0].name, contender.name, row, expected, result,
                                   std::is_same_v<T, float> ? 1e-5 : 1e-14);
     }
     return right;
@@ -132,10 +134,13 @@ template <class T>
 bool compare(const Product& p, std::mt19937& engine) {
     std::normal_distribution<double> normal;
     const std::size_t a_stride = p.a_transposed ? p.m : p.k;
-    bench::Buffer<T> a(p.m * p.k), b((p.b_transposed ? p.n : p.k) * p.b_stride), c(p.m * p.c_stride);
-    bench::Buffer<T> packed(xtape::packed_size<T>(p.k, p.n)), packed_again = packed;
-    for (T& value : a) value = static_cast<T>(normal(engine));
-    for (T& value : b) value = static_cast<T>(normal(engine));
+    // In memory as tapes, parameters and their gradients have it.
+    const auto array = [](std::size_t size) { return xtape::Array<T>(xtape::Shape{size}); };
+    xtape::Array<T> a = array(p.m * p.k), b = array((p.b_transposed ? p.n : p.k) * p.b_stride);
+    xtape::Array<T> c = array(p.m * p.c_stride);
+    xtape::Array<T> packed = array(xtape::packed_size<T>(p.k, p.n)), packed_again = packed;
+    std::generate_n(a.data(), a.size(), [&] { return static_cast<T>(normal(engine)); });
+    std::generate_n(b.data(), b.size(), [&] { return static_cast<T>(normal(engine)); });
     MatrixView<const T> a_view(a.data(), p.m, p.k);
     MatrixView<const T> b_view(b.data(), p.k, p.n, static_cast<std::ptrdiff_t>(p.b_stride));
     if (p.a_transposed) a_view = MatrixView<const T>(a.data(), p.k, p.m).transposed();

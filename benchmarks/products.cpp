@@ -11,6 +11,7 @@
 #include <random>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "autograd/array.hpp"
@@ -134,21 +135,26 @@ template <class T>
 bool compare(const Product& p, std::mt19937& engine) {
     std::normal_distribution<double> normal;
     const std::size_t a_stride = p.a_transposed ? p.m : p.k;
-    // In memory as tapes, parameters and their gradients have it.
-    const auto array = [](std::size_t size) { return xtape::Array<T>(xtape::Shape{size}); };
-    xtape::Array<T> a = array(p.m * p.k), b = array((p.b_transposed ? p.n : p.k) * p.b_stride);
-    xtape::Array<T> c = array(p.m * p.c_stride);
-    xtape::Array<T> packed = array(xtape::packed_size<T>(p.k, p.n)), packed_again = packed;
-    std::generate_n(a.data(), a.size(), [&] { return static_cast<T>(normal(engine)); });
-    std::generate_n(b.data(), b.size(), [&] { return static_cast<T>(normal(engine)); });
-    MatrixView<const T> a_view(a.data(), p.m, p.k);
-    MatrixView<const T> b_view(b.data(), p.k, p.n, static_cast<std::ptrdiff_t>(p.b_stride));
-    if (p.a_transposed) a_view = MatrixView<const T>(a.data(), p.k, p.m).transposed();
+    // In memory as it is in training: in a tape's one block, but the gradient of a weight in an array of its own.
+    const std::size_t a_size = p.m * p.k, b_size = (p.b_transposed ? p.n : p.k) * p.b_stride;
+    const std::size_t packed_size = xtape::packed_size<T>(p.k, p.n), unit = 64;
+    xtape::Array<T> c(xtape::Shape{p.m * p.c_stride});
+    xtape::Array<T> tape(xtape::Shape{a_size + b_size + 2 * packed_size + 4 * unit});
+    T* next = tape.data();
+    const auto place = [&](std::size_t size) {
+        return std::exchange(next, next + (size + unit - 1) / unit * unit);
+    };
+    T *const a = place(a_size), *const b = place(b_size);
+    T *const packed = place(packed_size), *const packed_again = place(packed_size);
+    std::generate_n(a, a_size, [&] { return static_cast<T>(normal(engine)); });
+    std::generate_n(b, b_size, [&] { return static_cast<T>(normal(engine)); });
+    MatrixView<const T> a_view(a, p.m, p.k);
+    MatrixView<const T> b_view(b, p.k, p.n, static_cast<std::ptrdiff_t>(p.b_stride));
+    if (p.a_transposed) a_view = MatrixView<const T>(a, p.k, p.m).transposed();
     if (p.b_transposed)
-        b_view =
-            MatrixView<const T>(b.data(), p.n, p.k, static_cast<std::ptrdiff_t>(p.b_stride)).transposed();
+        b_view = MatrixView<const T>(b, p.n, p.k, static_cast<std::ptrdiff_t>(p.b_stride)).transposed();
     const MatrixView<T> c_view(c.data(), p.m, p.n, static_cast<std::ptrdiff_t>(p.c_stride));
-    const xtape::PackedMatrix<T> b_packed = xtape::pack(b_view, packed.data());
+    const xtape::PackedMatrix<T> b_packed = xtape::pack(b_view, packed);
     const T beta = p.adds ? T(1) : T(0);
     // The others have no bias: ours is 0, and they are spared adding it.
     const bench::Buffer<T> row(p.n, T(0));
@@ -163,7 +169,7 @@ bool compare(const Product& p, std::mt19937& engine) {
                             static_cast<int>(p.c_stride)};
 
     std::vector<Contender> contenders = {
-        {"OpenBLAS", [&] { blas(operands, a.data(), b.data(), beta, c.data()); }},
+        {"OpenBLAS", [&] { blas(operands, a, b, beta, c.data()); }},
         {"gemm", [&] { xtape::gemm(a_view, b_view, beta, c_view); }},
         {"packed",
          [&] {
@@ -177,9 +183,8 @@ bool compare(const Product& p, std::mt19937& engine) {
     if constexpr (std::is_same_v<T, float>)
         contenders.push_back({"oneDNN", [&] {
                                   dnnl_sgemm(p.a_transposed ? 'T' : 'N', p.b_transposed ? 'T' : 'N',
-                                             operands.m, operands.n, operands.k, 1, a.data(),
-                                             operands.a_stride, b.data(), operands.b_stride, beta, c.data(),
-                                             operands.c_stride);
+                                             operands.m, operands.n, operands.k, 1, a, operands.a_stride, b,
+                                             operands.b_stride, beta, c.data(), operands.c_stride);
                               }});
 #endif
     const std::string sizes = std::to_string(p.m) + "×" + std::to_string(p.n) + "×" + std::to_string(p.k);
@@ -187,7 +192,7 @@ bool compare(const Product& p, std::mt19937& engine) {
 
     std::vector<bench::Work> calls;
     for (const Contender& contender : contenders) calls.push_back(contender.multiply);
-    calls.push_back([&] { xtape::pack(b_view, packed_again.data()); });
+    calls.push_back([&] { xtape::pack(b_view, packed_again); });
     std::vector<double> peaks;
     calls.push_back([&] { peaks.push_back(bench::fma_rate<T>(5e-4)); });
     const std::vector<double> time = bench::time_in_turns(calls, 0.2);

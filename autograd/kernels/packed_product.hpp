@@ -20,6 +20,7 @@ struct PackedProduct {
     static constexpr std::size_t width = Vector::size;
     static constexpr std::size_t vectors = 3;
     static constexpr std::size_t panel_width = vectors * width;
+    static constexpr std::size_t line = 64 / sizeof(T);  // values in a cache line
     /// BLAS chooses its kernels at run time: with 16-byte vectors there is no point in competing.
     static constexpr bool wide = width * sizeof(T) >= 32;
     /// 3 × 8 accumulators fill the 32 registers of AVX-512, 3 × 4 the 16 of AVX2 and SSE.
@@ -52,7 +53,7 @@ struct PackedProduct {
 
     /// Cache lines that a tile fetches to the second-level cache on the side, one every fetch_every columns of a.
     struct Fetch {
-        const T* line = nullptr;
+        const T* first = nullptr;
         std::ptrdiff_t stride = 0;
         std::size_t count = 0;
     };
@@ -200,8 +201,8 @@ struct PackedProduct {
         std::size_t l = 0;
         if constexpr (beside == Beside::fetch)
             for (; fetch.count > 0 && l + fetch_every <= cols; --fetch.count, l += fetch_every) {
-                __builtin_prefetch(fetch.line, 0, 2);
-                fetch.line += fetch.stride;
+                __builtin_prefetch(fetch.first, 0, 2);
+                fetch.first += fetch.stride;
                 each_of<fetch_every>([&](auto) {
                     add_product(std::integral_constant<std::size_t, 0>{});
                     advance();
@@ -385,7 +386,7 @@ struct PackedProduct {
             if (row >= matrix.rows) return {};
             const Fetch fetch{matrix.at(row, column), matrix.col_stride, least(most, matrix.cols - column)};
             column += fetch.count;
-            if (column == matrix.cols) column = 0, row += width;
+            if (column == matrix.cols) column = 0, row += line;
             return fetch;
         }
     };
@@ -461,7 +462,7 @@ struct PackedProduct {
     static void multiply_panel(const MatrixView<const T>& a, T* memory, const PackedMatrix<T>& b,
                                std::size_t from, std::size_t begin, const T* next, const Start& start,
                                const MatrixView<T>& c, Ahead* ahead) {
-        const std::size_t count = padded(c.cols) / width, lines = a.cols * count;
+        const std::size_t count = padded(c.cols) / width, lines = a.cols * count * width / line;
         const bool is_extended = count > vectors;
         const T* const panels = panel(b, from, begin);
         const std::size_t panel_stride =
@@ -480,7 +481,7 @@ struct PackedProduct {
                 const T* to = is_last ? c.data + panel_width
                                       : result.data + static_cast<std::ptrdiff_t>(rows) * c.row_stride;
                 for (std::size_t r = 0; r < rows; ++r, to += c.row_stride)
-                    for (std::size_t v = 0; v < count; ++v) __builtin_prefetch(to + v * width, 1);
+                    for (std::size_t j = 0; j < c.cols; j += line) __builtin_prefetch(to + j, 1);
             }
             if (row + rows > copied_rows) {
                 // A whole cache line of each column, which is the rows of this pass and perhaps of the next.
@@ -492,9 +493,10 @@ struct PackedProduct {
             }
             Fetch fetch;
             if (b.sums == 1 && rows > 2 && a.cols >= least_columns) {
-                const std::size_t most = a.cols / fetch_every;
+                const std::size_t most = a.cols / fetch_every, begun = pass * lines / passes.count;
+                const std::size_t share = (pass + 1) * lines / passes.count - begun;
                 fetch = ahead != nullptr ? ahead->next(most)
-                                         : Fetch{next + pass * lines / passes.count * width, width, most};
+                                         : Fetch{next + begun * line, line, least(most, share)};
             }
             const MatrixView<const T> left = near.row_block(row, rows);
             if (fetch.count > 0)
